@@ -1,0 +1,70 @@
+//! What travels from node to node.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{NodeId, StoreError};
+
+/// A row of events from this node to another.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// For whom.
+    pub destination: NodeId,
+    /// 1, 2, 3, … within the stream from this node to `destination`.
+    pub sequence: i64,
+    /// Events, see [`crate::event`]; at most a little more than [`Frame::TARGET_BYTES`], unless one
+    /// event alone is larger.
+    pub body: Bytes,
+}
+
+impl Frame {
+    /// A frame is closed when it has reached this size.
+    pub const TARGET_BYTES: usize = 256 * 1024;
+}
+
+/// A frame that came from another node.
+#[derive(Debug, Clone)]
+pub struct ReceivedFrame {
+    /// From whom.
+    pub source: NodeId,
+    /// Its place in the stream.
+    pub sequence: i64,
+    /// Events.
+    pub body: Bytes,
+}
+
+/// How far a stream has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The node that writes the stream.
+    pub source: NodeId,
+    /// The last frame read.
+    pub sequence: i64,
+}
+
+/// Carries frames from node to node, in the order of each stream, without gaps.
+///
+/// Apart from [`Store`](crate::Store), because forwarding is the first thing that outgrows one
+/// database server: another engine can carry the frames while the database keeps the truth.
+#[async_trait]
+pub trait Forward: Send + Sync + 'static {
+    /// Appends `frames` in one transaction and rings each destination once; on return they are
+    /// committed. A frame that is there already is left as it is, so a repeated call is harmless.
+    async fn append(&self, node: NodeId, frames: &[Frame]) -> Result<(), StoreError>;
+
+    /// Frames to this node after `cursors` (a source not named: from its start), at most about
+    /// `limit`, ordered by source and sequence.
+    async fn read(
+        &self,
+        node: NodeId,
+        cursors: &[Cursor],
+        limit: usize,
+    ) -> Result<Vec<ReceivedFrame>, StoreError>;
+
+    /// Deletes the frames to this node up to `cursors`.
+    async fn consumed(&self, node: NodeId, cursors: &[Cursor]) -> Result<(), StoreError>;
+
+    /// Returns when the doorbell rang, or after `patience` without it. A ring that came since the
+    /// last call returns at once. Cancel safe.
+    async fn wait(&self, node: NodeId, patience: std::time::Duration) -> Result<(), StoreError>;
+}

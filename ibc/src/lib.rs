@@ -1,0 +1,33 @@
+//! The inter-broker communicator: what the nodes of a cluster share through one database.
+//!
+//! Nodes never connect to each other. The truth (members, sessions, queues, retained messages,
+//! wills) is behind [`Store`], on Postgres for a cluster and on SQLite for one node alone; what
+//! travels from node to node is behind [`Forward`]. All SQL of shared state is in this crate.
+//! It owns no socket to a client and decides nothing about MQTT: it stores and carries.
+
+mod batch;
+mod error;
+pub mod event;
+mod forward;
+mod id;
+mod member;
+pub mod postgres;
+mod record;
+mod session;
+pub mod sqlite;
+mod store;
+
+pub use batch::{
+    Acknowledged, Batch, Committed, Detached, Moved, NewEntry, NewMessage, ReceivedId,
+    RetainedChange, Sent, SubscriptionChange, WillFate, WillKey,
+};
+pub use error::{OpenError, StoreError};
+pub use forward::{Cursor, Forward, Frame, ReceivedFrame};
+pub use id::{EntryId, Epoch, MessageId, NodeId, SessionId};
+pub use member::{JoinError, Joined, Member, NodeState};
+pub use record::{MessageRecord, RecordError};
+pub use session::{
+    Buried, Claim, Claimed, DueWill, Ended, NewWill, Owner, QueuedEntry, RetainedMessage,
+    SessionSnapshot, SharedEntry, StoredSubscription,
+};
+pub use store::Store;
