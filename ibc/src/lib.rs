@@ -16,6 +16,7 @@ mod record;
 mod session;
 pub mod sqlite;
 mod store;
+mod wire;
 
 pub use batch::{
     Acknowledged, Batch, Committed, Detached, Moved, NewEntry, NewMessage, ReceivedId,
@@ -25,7 +26,7 @@ pub use error::{OpenError, StoreError};
 pub use forward::{Cursor, Forward, Frame, ReceivedFrame};
 pub use id::{EntryId, Epoch, MessageId, NodeId, SessionId};
 pub use member::{JoinError, Joined, Member, NodeState};
-pub use record::{MessageRecord, RecordError};
+pub use record::{DeliveryOptions, MessageRecord, RecordError};
 pub use session::{
     Buried, Claim, Claimed, DueWill, Ended, NewWill, Owner, QueuedEntry, RetainedMessage,
     SessionSnapshot, SharedEntry, StoredSubscription,

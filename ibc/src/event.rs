@@ -1,0 +1,409 @@
+//! What one node tells another: the contents of a frame.
+//!
+//! An event is a tag, a length and its fields. A node skips tags it does not know, so that a
+//! release may add events while the one before it is still running; fields are only added at
+//! the end of an event.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use mqtt::Str;
+
+use crate::{
+    EntryId, Epoch, MessageId, NodeId, RecordError, SessionId, StoredSubscription,
+    wire::{Reader, put_bytes, put_subscription, put_text},
+};
+
+/// What one node tells another. Events of one stream arrive in the order they were sent.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// "I am joining: send me your routes, and from now on every change."
+    Hello,
+    /// "These were all my routes."
+    Welcome,
+    /// "Tell me when you have applied everything before this."
+    Sync(u64),
+    /// The answer to [`Event::Sync`] with the same number.
+    Confirm(u64),
+    /// The sender has connected subscribers without a stored session for this filter.
+    RouteAdded(Str),
+    /// It has none any more.
+    RouteRemoved(Str),
+    /// A connected session without a stored one is a member of a shared subscription.
+    MemberAdded(Member),
+    /// It is no member any more.
+    MemberRemoved {
+        /// The session.
+        session: SessionId,
+        /// The filter, `$share/…` included.
+        filter: Str,
+    },
+    /// A stored session was claimed: replaces all that is known about it, if the epoch is larger.
+    SessionClaimed(SessionClaimed),
+    /// A stored session subscribed.
+    Subscribed {
+        /// The session.
+        session: SessionId,
+        /// Its claim; older ones are ignored.
+        epoch: Epoch,
+        /// The subscription made or changed.
+        subscription: StoredSubscription,
+    },
+    /// A stored session unsubscribed.
+    Unsubscribed {
+        /// The session.
+        session: SessionId,
+        /// Its claim.
+        epoch: Epoch,
+        /// The filter.
+        filter: Str,
+    },
+    /// A stored session has no connection any more.
+    SessionDetached {
+        /// The session.
+        session: SessionId,
+        /// The claim that ended.
+        epoch: Epoch,
+    },
+    /// A stored session is over.
+    SessionEnded {
+        /// The session.
+        session: SessionId,
+        /// Its last claim.
+        epoch: Epoch,
+    },
+    /// A message for every connected session of the receiver that matches and does not get it
+    /// through its queue. A [`MessageRecord`](crate::MessageRecord).
+    Message(Bytes),
+    /// A QoS 0 message for one member of a shared subscription.
+    Direct {
+        /// The session.
+        session: SessionId,
+        /// [`DeliveryOptions`](crate::DeliveryOptions).
+        options: Bytes,
+        /// A [`MessageRecord`](crate::MessageRecord).
+        record: Bytes,
+    },
+    /// A message that the sender has committed to queues of sessions connected to the receiver.
+    Queued(Queued),
+    /// "Look into the queue of this session of yours."
+    Poke(SessionId),
+    /// "I claimed this client: hand over and close" (0x8E).
+    Evict {
+        /// The client.
+        client_id: Str,
+        /// The claim that has ended.
+        epoch: Epoch,
+        /// Whether the new connection goes on with the session, which saves a delayed Will
+        /// [MQTT-3.1.3-9].
+        is_resumed: bool,
+    },
+    /// The answer to [`Event::Evict`]: everything of that claim is in the database.
+    Evicted {
+        /// The client.
+        client_id: Str,
+        /// The claim that has ended.
+        epoch: Epoch,
+    },
+    /// A retained message was set, or removed.
+    Retained {
+        /// The topic.
+        topic_name: Str,
+        /// The larger wins.
+        version: i64,
+        /// A [`MessageRecord`](crate::MessageRecord); `None`: removed.
+        record: Option<Bytes>,
+    },
+    /// This node is dead and its clients were let go.
+    Buried(NodeId),
+}
+
+/// See [`Event::MemberAdded`].
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The session.
+    pub session: SessionId,
+    /// Its client.
+    pub client_id: Str,
+    /// The filter, `$share/…` included, with its options.
+    pub subscription: StoredSubscription,
+}
+
+/// See [`Event::SessionClaimed`].
+#[derive(Debug, Clone)]
+pub struct SessionClaimed {
+    /// The session.
+    pub session: SessionId,
+    /// Its client.
+    pub client_id: Str,
+    /// The claim.
+    pub epoch: Epoch,
+    /// Where it is connected.
+    pub owner: NodeId,
+    /// The session that this claim discarded.
+    pub discarded: Option<SessionId>,
+    /// All its subscriptions.
+    pub subscriptions: Vec<StoredSubscription>,
+}
+
+/// See [`Event::Queued`].
+#[derive(Debug, Clone)]
+pub struct Queued {
+    /// Its place in each of the queues.
+    pub entry: EntryId,
+    /// The message.
+    pub message: MessageId,
+    /// Sessions, each with its [`DeliveryOptions`](crate::DeliveryOptions) and the shared
+    /// subscription it was taken from.
+    pub targets: Vec<QueuedTarget>,
+    /// A [`MessageRecord`](crate::MessageRecord).
+    pub record: Bytes,
+}
+
+/// One queue of [`Queued`].
+#[derive(Debug, Clone)]
+pub struct QueuedTarget {
+    /// The session.
+    pub session: SessionId,
+    /// [`DeliveryOptions`](crate::DeliveryOptions).
+    pub options: Bytes,
+    /// The shared subscription it was taken from.
+    pub share: Option<Str>,
+}
+
+impl Event {
+    /// Appends the event to a frame.
+    pub fn encode(&self, frame: &mut BytesMut) {
+        frame.put_u8(self.tag());
+        let length_at = frame.len();
+        frame.put_u32(0);
+        self.put_fields(frame);
+        let length = u32::try_from(frame.len() - length_at - 4).unwrap_or(u32::MAX);
+        if let Some(place) = frame.get_mut(length_at..length_at + 4) {
+            place.copy_from_slice(&length.to_be_bytes());
+        }
+    }
+
+    const fn tag(&self) -> u8 {
+        match self {
+            Self::Hello => 1,
+            Self::Welcome => 2,
+            Self::Sync(_) => 3,
+            Self::Confirm(_) => 4,
+            Self::RouteAdded(_) => 5,
+            Self::RouteRemoved(_) => 6,
+            Self::MemberAdded(_) => 7,
+            Self::MemberRemoved { .. } => 8,
+            Self::SessionClaimed(_) => 9,
+            Self::Subscribed { .. } => 10,
+            Self::Unsubscribed { .. } => 11,
+            Self::SessionDetached { .. } => 12,
+            Self::SessionEnded { .. } => 13,
+            Self::Message(_) => 14,
+            Self::Direct { .. } => 15,
+            Self::Queued(_) => 16,
+            Self::Poke(_) => 17,
+            Self::Evict { .. } => 18,
+            Self::Evicted { .. } => 19,
+            Self::Retained { .. } => 20,
+            Self::Buried(_) => 21,
+        }
+    }
+
+    fn put_fields(&self, frame: &mut BytesMut) {
+        match self {
+            Self::Hello | Self::Welcome => {}
+            Self::Sync(number) | Self::Confirm(number) => frame.put_u64(*number),
+            Self::RouteAdded(filter) | Self::RouteRemoved(filter) => put_text(filter, frame),
+            Self::MemberAdded(member) => {
+                frame.put_i64(member.session.0);
+                put_text(&member.client_id, frame);
+                put_subscription(&member.subscription, frame);
+            }
+            Self::MemberRemoved { session, filter } => {
+                frame.put_i64(session.0);
+                put_text(filter, frame);
+            }
+            Self::SessionClaimed(claimed) => claimed.put(frame),
+            Self::Subscribed { session, epoch, subscription } => {
+                frame.put_i64(session.0);
+                frame.put_i64(epoch.0);
+                put_subscription(subscription, frame);
+            }
+            Self::Unsubscribed { session, epoch, filter } => {
+                frame.put_i64(session.0);
+                frame.put_i64(epoch.0);
+                put_text(filter, frame);
+            }
+            Self::SessionDetached { session, epoch } | Self::SessionEnded { session, epoch } => {
+                frame.put_i64(session.0);
+                frame.put_i64(epoch.0);
+            }
+            Self::Message(record) => frame.extend_from_slice(record),
+            Self::Direct { session, options, record } => {
+                frame.put_i64(session.0);
+                put_bytes(options, frame);
+                frame.extend_from_slice(record);
+            }
+            Self::Queued(queued) => queued.put(frame),
+            Self::Poke(session) => frame.put_i64(session.0),
+            Self::Evict { client_id, epoch, is_resumed } => {
+                put_text(client_id, frame);
+                frame.put_i64(epoch.0);
+                frame.put_u8(u8::from(*is_resumed));
+            }
+            Self::Evicted { client_id, epoch } => {
+                put_text(client_id, frame);
+                frame.put_i64(epoch.0);
+            }
+            Self::Retained { topic_name, version, record } => {
+                put_text(topic_name, frame);
+                frame.put_i64(*version);
+                frame.put_u8(u8::from(record.is_some()));
+                frame.extend_from_slice(record.as_deref().unwrap_or_default());
+            }
+            Self::Buried(node) => frame.put_i64(node.0),
+        }
+    }
+
+    fn decode(tag: u8, body: Bytes) -> Result<Option<Self>, RecordError> {
+        let mut r = Reader(body);
+        Ok(Some(match tag {
+            1 => Self::Hello,
+            2 => Self::Welcome,
+            3 => Self::Sync(r.u64()?),
+            4 => Self::Confirm(r.u64()?),
+            5 => Self::RouteAdded(r.text()?),
+            6 => Self::RouteRemoved(r.text()?),
+            7 => Self::MemberAdded(Member {
+                session: SessionId(r.i64()?),
+                client_id: r.text()?,
+                subscription: r.subscription()?,
+            }),
+            8 => Self::MemberRemoved { session: SessionId(r.i64()?), filter: r.text()? },
+            9 => Self::SessionClaimed(SessionClaimed::read(&mut r)?),
+            10 => Self::Subscribed {
+                session: SessionId(r.i64()?),
+                epoch: Epoch(r.i64()?),
+                subscription: r.subscription()?,
+            },
+            11 => Self::Unsubscribed {
+                session: SessionId(r.i64()?),
+                epoch: Epoch(r.i64()?),
+                filter: r.text()?,
+            },
+            12 => {
+                Self::SessionDetached { session: SessionId(r.i64()?), epoch: Epoch(r.i64()?) }
+            }
+            13 => Self::SessionEnded { session: SessionId(r.i64()?), epoch: Epoch(r.i64()?) },
+            14 => Self::Message(r.0),
+            15 => Self::Direct {
+                session: SessionId(r.i64()?),
+                options: r.bytes()?,
+                record: r.0,
+            },
+            16 => Self::Queued(Queued::read(r)?),
+            17 => Self::Poke(SessionId(r.i64()?)),
+            18 => Self::Evict {
+                client_id: r.text()?,
+                epoch: Epoch(r.i64()?),
+                is_resumed: r.u8()? != 0,
+            },
+            19 => Self::Evicted { client_id: r.text()?, epoch: Epoch(r.i64()?) },
+            20 => {
+                let (topic_name, version) = (r.text()?, r.i64()?);
+                let record = (r.u8()? != 0).then_some(r.0);
+                Self::Retained { topic_name, version, record }
+            }
+            21 => Self::Buried(NodeId(r.i64()?)),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl SessionClaimed {
+    fn put(&self, frame: &mut BytesMut) {
+        frame.put_i64(self.session.0);
+        put_text(&self.client_id, frame);
+        frame.put_i64(self.epoch.0);
+        frame.put_i64(self.owner.0);
+        frame.put_i64(self.discarded.map_or(0, |session| session.0));
+        frame.put_u32(u32::try_from(self.subscriptions.len()).unwrap_or(u32::MAX));
+        for subscription in &self.subscriptions {
+            put_subscription(subscription, frame);
+        }
+    }
+
+    fn read(r: &mut Reader) -> Result<Self, RecordError> {
+        let session = SessionId(r.i64()?);
+        let client_id = r.text()?;
+        let (epoch, owner, discarded) = (Epoch(r.i64()?), NodeId(r.i64()?), r.i64()?);
+        let count = r.u32()?;
+        let mut subscriptions = Vec::new();
+        for _ in 0..count {
+            subscriptions.push(r.subscription()?);
+        }
+        let discarded = (discarded != 0).then_some(SessionId(discarded));
+        Ok(Self { session, client_id, epoch, owner, discarded, subscriptions })
+    }
+}
+
+impl Queued {
+    fn put(&self, frame: &mut BytesMut) {
+        frame.put_i64(self.entry.0);
+        frame.put_i64(self.message.0);
+        frame.put_u32(u32::try_from(self.targets.len()).unwrap_or(u32::MAX));
+        for target in &self.targets {
+            frame.put_i64(target.session.0);
+            put_bytes(&target.options, frame);
+            put_text(target.share.as_deref().unwrap_or(""), frame);
+        }
+        frame.extend_from_slice(&self.record);
+    }
+
+    fn read(mut r: Reader) -> Result<Self, RecordError> {
+        let (entry, message) = (EntryId(r.i64()?), MessageId(r.i64()?));
+        let count = r.u32()?;
+        let mut targets = Vec::new();
+        for _ in 0..count {
+            let session = SessionId(r.i64()?);
+            let options = r.bytes()?;
+            let share = r.text()?;
+            let share = (!share.is_empty()).then_some(share);
+            targets.push(QueuedTarget { session, options, share });
+        }
+        Ok(Self { entry, message, targets, record: r.0 })
+    }
+}
+
+/// The events of a frame, in order; those of an unknown kind are left out.
+pub struct Events(Reader);
+
+impl Events {
+    /// Starts at the front of `frame`.
+    #[must_use]
+    pub fn new(frame: Bytes) -> Self {
+        Self(Reader(frame))
+    }
+
+    fn read(&mut self) -> Result<Option<Event>, RecordError> {
+        while !self.0.is_empty() {
+            let tag = self.0.u8()?;
+            if let Some(event) = Event::decode(tag, self.0.bytes()?)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<Event, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let result = self.read().transpose();
+        if matches!(result, Some(Err(_))) {
+            // What follows cannot be told apart any more.
+            self.0.0.clear();
+        }
+        result
+    }
+}
