@@ -1,0 +1,71 @@
+//! nginx in front of the nodes, with the configuration of this repository.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+};
+
+use crate::{PATIENCE, Process, Scratch, process};
+
+/// A running nginx.
+#[derive(Debug)]
+pub struct Nginx {
+    process: Process,
+    address: SocketAddr,
+    _scratch: Scratch,
+}
+
+impl Nginx {
+    /// Starts it in front of `nodes`.
+    ///
+    /// # Panics
+    ///
+    /// If it is not installed or does not start.
+    pub async fn start(nodes: &[SocketAddr]) -> Self {
+        let scratch = Scratch::new("nginx");
+        let address = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let path = scratch.write("nginx.conf", &configuration(nodes, address, scratch.path()));
+        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+            .expect("no nginx: apt-get install nginx libnginx-mod-stream");
+        let mut command = process::mortal(program);
+        command.arg("-p").arg(scratch.path()).arg("-c").arg(path);
+        command.args(["-g", "daemon off; master_process off; error_log stderr;"]);
+        let process = Process::start(command, scratch.path().join("log"));
+        let mut nginx = Self {
+            process,
+            address,
+            _scratch: scratch,
+        };
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(address).is_err() {
+            let status = nginx.process.status();
+            assert!(
+                status.is_none() && tokio::time::Instant::now() < deadline,
+                "nginx does not listen ({status:?}):\n{}",
+                nginx.process.output()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        nginx
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// The repository's configuration with our addresses in place of those of the containers.
+fn configuration(nodes: &[SocketAddr], listen: SocketAddr, folder: &Path) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/nginx.conf");
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let _ = (nodes, listen, folder);
+    text
+}

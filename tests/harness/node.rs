@@ -1,0 +1,398 @@
+//! One node as a process.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{Builder, Metrics, PATIENCE, Process, Response, Scratch, http, process};
+
+/// The program under test: `CAUSEWAY_BIN`, or else `causeway` in the target folder of the tests.
+///
+/// # Panics
+///
+/// If there is none.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("CAUSEWAY_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join("causeway");
+    assert!(
+        path.exists(),
+        "no {}: cargo build -p causeway-node, or set CAUSEWAY_BIN",
+        path.display()
+    );
+    path
+}
+
+/// A run of the program to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit code, `None` after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// A call of the program that is expected to end by itself.
+#[derive(Debug)]
+pub struct Command {
+    command: std::process::Command,
+}
+
+impl Command {
+    /// `causeway` with arguments.
+    #[must_use]
+    pub fn new(arguments: &[&str]) -> Self {
+        let mut command = process::mortal(binary());
+        command.args(arguments);
+        Self { command }
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn folder(mut self, path: &Path) -> Self {
+        self.command.current_dir(path);
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end in time.
+    pub async fn run(mut self) -> Finished {
+        let scratch = Scratch::new("command");
+        let (out, err) = (scratch.path().join("out"), scratch.path().join("err"));
+        self.command
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(&out).unwrap())
+            .stderr(std::fs::File::create(&err).unwrap());
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let mut child = process::spawn(self.command).unwrap();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if tokio::time::Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!(
+                    "still runs after {PATIENCE:?}:\n{}{}",
+                    read(&out),
+                    read(&err)
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        Finished {
+            code: status.code(),
+            stdout: read(&out),
+            stderr: read(&err),
+        }
+    }
+}
+
+/// How a node is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `node.name`; a default is made up if empty.
+    pub name: String,
+    /// `cluster.database_url`; empty: alone on SQLite.
+    pub database_url: String,
+    /// `KEY=VALUE` for `--set`.
+    pub settings: Vec<String>,
+}
+
+/// A running (or stopped, or killed) node.
+#[derive(Debug)]
+pub struct TestNode {
+    options: Options,
+    scratch: Arc<Scratch>,
+    process: Option<Process>,
+    starts: u32,
+    tcp: SocketAddr,
+    http: SocketAddr,
+}
+
+impl TestNode {
+    /// Starts a node alone on its own SQLite file.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with `KEY=VALUE` settings.
+    pub async fn start_with(settings: &[&str]) -> Self {
+        Self::launch(Options {
+            settings: settings.iter().map(ToString::to_string).collect(),
+            ..Options::default()
+        })
+        .await
+    }
+
+    /// Starts a node and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// If it does not get ready.
+    pub async fn launch(options: Options) -> Self {
+        let mut node = Self::prepare(options);
+        node.restart().await;
+        node
+    }
+
+    /// A node that is not started yet.
+    pub(crate) fn prepare(options: Options) -> Self {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            options,
+            scratch: Arc::new(Scratch::new("node")),
+            process: None,
+            starts: 0,
+            tcp: nowhere,
+            http: nowhere,
+        }
+    }
+
+    /// Starts it again on the same data, at new ports.
+    pub async fn restart(&mut self) {
+        self.spawn("127.0.0.1:0");
+        self.ready().await;
+    }
+
+    /// Starts it again on the same data, with MQTT at the port it had.
+    pub async fn restart_in_place(&mut self) {
+        let tcp = self.tcp.to_string();
+        self.spawn(&tcp);
+        self.ready().await;
+    }
+
+    /// Sets `KEY=VALUE` from the next start on.
+    pub fn set(&mut self, setting: &str) {
+        self.options.settings.push(setting.to_owned());
+    }
+
+    pub(crate) fn spawn(&mut self, tcp: &str) {
+        assert!(self.process.is_none(), "the node runs already");
+        self.starts += 1;
+        let mut command = process::mortal(binary());
+        let name = if self.options.name.is_empty() {
+            "alone"
+        } else {
+            &self.options.name
+        };
+        command.current_dir(self.scratch.path()).arg("serve");
+        for setting in [
+            &format!("node.name={name}"),
+            &format!("listener.tcp={tcp}"),
+            "http.listen=127.0.0.1:0",
+            "log.format=json",
+            "store.path=causeway.db",
+            &format!("cluster.database_url={}", self.options.database_url),
+        ] {
+            command.args(["--set", setting]);
+        }
+        for setting in &self.options.settings {
+            command.args(["--set", setting]);
+        }
+        self.process = Some(Process::start(command, self.log()));
+    }
+
+    fn log(&self) -> PathBuf {
+        self.scratch.path().join(format!("log.{}", self.starts))
+    }
+
+    /// Waits until it has bound its sockets and says that it is ready.
+    pub(crate) async fn ready(&mut self) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let process = self.process.as_mut().expect("the node runs");
+            let output = process.output();
+            if let Some(status) = process.status() {
+                panic!("the node ended with {status}:\n{output}");
+            }
+            let addresses = (listening(&output, "tcp"), listening(&output, "http"));
+            if let (Some(tcp), Some(http)) = addresses {
+                (self.tcp, self.http) = (tcp, http);
+                if http::get(http, "/readyz")
+                    .await
+                    .is_ok_and(|answer| answer.status == 200)
+                {
+                    return;
+                }
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "not ready after {PATIENCE:?}:\n{output}"
+            );
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+    }
+
+    /// Its `node.name`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    /// Where it speaks MQTT.
+    #[must_use]
+    pub fn tcp(&self) -> SocketAddr {
+        self.tcp
+    }
+
+    /// Where it speaks HTTP.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// A client of this node, still to be connected.
+    #[must_use]
+    pub fn builder(&self, client_id: &str) -> Builder {
+        Builder::new(self.tcp, client_id)
+    }
+
+    /// A connected client.
+    pub async fn client(&self, client_id: &str) -> crate::Client {
+        self.builder(client_id).connect().await
+    }
+
+    /// GETs a page of it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    pub async fn get(&self, path: &str) -> Response {
+        http::get(self.http, path)
+            .await
+            .unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// Its metrics now.
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::new(self.get("/metrics").await.body)
+    }
+
+    /// What the present or last run of it has logged.
+    #[must_use]
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
+
+    /// Whether it has been started and neither stopped nor killed by us.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        self.process.as_ref().expect("the node runs").signal("TERM");
+    }
+
+    /// Waits for the end of its process after [`Self::terminate`].
+    pub async fn ended(&mut self) -> ExitStatus {
+        let status = self
+            .process
+            .as_mut()
+            .expect("the node runs")
+            .wait(PATIENCE)
+            .await;
+        self.process = None;
+        status
+    }
+
+    /// Stops it by SIGTERM.
+    ///
+    /// # Panics
+    ///
+    /// If it does not exit with 0.
+    pub async fn stop(&mut self) {
+        self.terminate();
+        let status = self.ended().await;
+        assert!(
+            status.success(),
+            "stopped with {status}:\n{}",
+            self.output()
+        );
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.take().expect("the node runs").kill();
+    }
+
+    /// Stops its clock (SIGSTOP) until [`Self::resume`].
+    pub fn pause(&self) {
+        self.process.as_ref().expect("the node runs").signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.process.as_ref().expect("the node runs").signal("CONT");
+    }
+
+    /// Fails if the node has panicked or ended by itself.
+    ///
+    /// # Panics
+    ///
+    /// Then.
+    pub fn assert_healthy(&mut self) {
+        for start in 1..=self.starts {
+            let path = self.scratch.path().join(format!("log.{start}"));
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            assert!(!text.contains("panicked at"), "the node has panicked");
+        }
+        if let Some(process) = &mut self.process {
+            let status = process.status();
+            assert!(status.is_none(), "the node ended by itself: {status:?}");
+        }
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        self.process = None;
+        if std::thread::panicking() {
+            for start in 1..=self.starts {
+                let path = self.scratch.path().join(format!("log.{start}"));
+                let text = std::fs::read(path).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                let skip = text.lines().count().saturating_sub(60);
+                eprintln!(
+                    "--- log of node {:?}, start {start} (last lines)",
+                    self.options.name
+                );
+                for line in text.lines().skip(skip) {
+                    eprintln!("{line}");
+                }
+            }
+        }
+    }
+}
+
+/// The address in the JSON line "listening" of a listener.
+fn listening(output: &str, listener: &str) -> Option<SocketAddr> {
+    let listener = format!("\"listener\":\"{listener}\"");
+    let line = output
+        .lines()
+        .find(|line| line.contains("\"message\":\"listening\"") && line.contains(&listener))?;
+    let (_, rest) = line.split_once("\"address\":\"")?;
+    rest.split_once('"')?.0.parse().ok()
+}
