@@ -1,0 +1,32 @@
+# Thin on purpose: each target is a script in deploy/scripts, which can be read and run alone.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help build run cluster cluster-node check test test-compose bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the program, optimised: target/release/causeway
+	cargo build --release --locked -p causeway-node
+
+run: build ## one node on the embedded store, data in var/ (MQTT_PORT=1883 HTTP_PORT=8080)
+	@deploy/scripts/run
+
+cluster: build ## three nodes, Postgres and nginx on this machine, one Ctrl-C for all (MQTT_PORT=1883)
+	@deploy/scripts/cluster
+
+cluster-node: ## starts a node of `make cluster` again that you killed (N=1, 2 or 3)
+	@deploy/scripts/cluster-node $(N)
+
+check: ## formatter, lints, map of the rooms, dependencies
+	@deploy/scripts/check
+
+test: ## every test that this machine can run, with real clients and a private Postgres
+	@deploy/scripts/test
+
+test-compose: ## the compose file with real containers, one of them killed (needs root)
+	@deploy/scripts/test-compose
+
+bench: ## the load scenarios of bench/
+	@deploy/scripts/bench
