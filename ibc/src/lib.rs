@@ -6,6 +6,7 @@
 //! It owns no socket to a client and decides nothing about MQTT: it stores and carries.
 
 mod batch;
+mod claim;
 mod error;
 pub mod event;
 mod forward;

@@ -1,0 +1,233 @@
+//! The shared state on Postgres, and frames from node to node through it.
+//!
+//! SQL of a table is in the file of that name; `claims`, `commits`, `burial` and `sweep` are the transactions
+//! that touch several. Every node has its own [`Postgres`]. All objects are in the current schema of
+//! the connection; advisory locks and channels carry a hash of its name.
+
+mod burial;
+mod claims;
+mod commits;
+mod doorbell;
+mod ended_session;
+mod fence;
+mod frame;
+mod locks;
+mod message;
+mod node;
+mod open;
+mod pool;
+mod presence;
+mod queue;
+mod received;
+mod retained;
+mod session;
+mod subscription;
+mod sweep;
+mod will;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::PgConnection;
+
+use self::doorbell::Doorbell;
+use self::locks::Names;
+use self::pool::{Pool, limited};
+use self::presence::Presence;
+use crate::{
+    Batch, Buried, Claim, Claimed, Committed, Cursor, DueWill, Ended, EntryId, Epoch, Forward,
+    Frame, JoinError, Joined, Member, NodeId, NodeState, OpenError, QueuedEntry, ReceivedFrame,
+    RetainedMessage, SessionId, SessionSnapshot, Store, StoreError,
+};
+
+/// How a node uses the database.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// Most connections for calls. Two more are for presence and for the doorbell. At least 1.
+    pub max_connections: u32,
+    /// How long a call waits for a connection. Then it fails with [`StoreError::Unreachable`].
+    pub acquire_timeout: Duration,
+    /// The lease that will be given to `join`: how long an answer to a renewal is of use.
+    pub lease: Duration,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(5),
+            lease: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A Postgres database that nodes share: [`Store`] and [`Forward`].
+///
+/// One for each node: [`join`](Store::join) makes its presence that of the node that joined last.
+pub struct Postgres {
+    names: Names,
+    pool: Pool,
+    presence: Presence,
+    doorbell: Doorbell,
+    swept: Mutex<sweep::Position>,
+}
+
+impl Postgres {
+    /// Connects to `url` and brings the schema up to date, whichever node comes first.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], which names `cluster.database_url`; within about ten seconds if nobody answers.
+    pub async fn open(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
+        let opened = open::open(url).await?;
+        let names = Names::new(opened.schema_hash);
+        let connect = opened.options;
+        Ok(Self {
+            names,
+            pool: Pool::new(
+                connect.clone(),
+                options.max_connections,
+                options.acquire_timeout,
+            ),
+            presence: Presence::new(connect.clone(), names, options.lease),
+            doorbell: Doorbell::new(connect, names),
+            swept: Mutex::default(),
+        })
+    }
+}
+
+/// Runs a call on a connection of the pool.
+macro_rules! on_connection {
+    ($self:ident, $c:ident => $call:expr) => {{
+        let mut taken = $self.pool.take().await?;
+        let $c = &mut taken.connection;
+        let result = limited(async { Ok($call.await?) }).await;
+        taken.give_back(&result);
+        result
+    }};
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn join(&self, name: &str, version: &str, lease: Duration) -> Result<Joined, JoinError> {
+        self.presence.join(name, version, lease).await
+    }
+
+    async fn renew(
+        &self,
+        node: NodeId,
+        state: NodeState,
+        lease: Duration,
+    ) -> Result<Vec<Member>, StoreError> {
+        self.presence.renew(node, state, lease).await
+    }
+
+    async fn bury(&self, node: NodeId, suspect: NodeId) -> Result<Option<Buried>, StoreError> {
+        on_connection!(self, c => burial::bury(c, self.names, node, suspect))
+    }
+
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
+        let result = on_connection!(self, c => node::leave(c, node));
+        self.presence.release().await;
+        result
+    }
+
+    async fn claim(&self, node: NodeId, claims: &[Claim]) -> Result<Vec<Claimed>, StoreError> {
+        on_connection!(self, c => claims::claim(c, self.names, node, claims))
+    }
+
+    async fn commit(&self, node: NodeId, batch: &Batch) -> Result<Committed, StoreError> {
+        on_connection!(self, c => commits::commit(c, self.names, node, batch))
+    }
+
+    async fn queued(
+        &self,
+        session: SessionId,
+        seen: &[(NodeId, EntryId)],
+        limit: usize,
+    ) -> Result<Vec<QueuedEntry>, StoreError> {
+        on_connection!(self, c => queue::read(c, session, seen, limit))
+    }
+
+    async fn sessions(
+        &self,
+        after: SessionId,
+        limit: usize,
+    ) -> Result<Vec<SessionSnapshot>, StoreError> {
+        on_connection!(self, c => snapshots(c, after, limit))
+    }
+
+    async fn retained(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<RetainedMessage>, StoreError> {
+        on_connection!(self, c => retained::read(c, after, limit))
+    }
+
+    async fn retained_since(&self, period: Duration) -> Result<Vec<RetainedMessage>, StoreError> {
+        on_connection!(self, c => retained::read_since(c, period))
+    }
+
+    async fn expire(&self, limit: usize) -> Result<Vec<Ended>, StoreError> {
+        on_connection!(self, c => session::expire(c, limit))
+    }
+
+    async fn due_wills(&self, node: NodeId, limit: usize) -> Result<Vec<DueWill>, StoreError> {
+        on_connection!(self, c => will::take(c, node, limit))
+    }
+
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        on_connection!(self, c => sweep::sweep(c, self.names, &self.swept))
+    }
+}
+
+#[async_trait]
+impl Forward for Postgres {
+    async fn append(&self, node: NodeId, frames: &[Frame]) -> Result<(), StoreError> {
+        on_connection!(self, c => frame::append(c, self.names, node, frames))
+    }
+
+    async fn read(
+        &self,
+        node: NodeId,
+        cursors: &[Cursor],
+        limit: usize,
+    ) -> Result<Vec<ReceivedFrame>, StoreError> {
+        on_connection!(self, c => frame::read(c, node, cursors, limit))
+    }
+
+    async fn consumed(&self, node: NodeId, cursors: &[Cursor]) -> Result<(), StoreError> {
+        on_connection!(self, c => frame::consume(c, node, cursors))
+    }
+
+    async fn wait(&self, node: NodeId, patience: Duration) -> Result<(), StoreError> {
+        self.doorbell.wait(node, patience).await
+    }
+}
+
+async fn snapshots(
+    c: &mut PgConnection,
+    after: SessionId,
+    limit: usize,
+) -> Result<Vec<SessionSnapshot>, StoreError> {
+    let rows = session::read(c, after, limit).await?;
+    let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
+    let mut subscriptions = subscription::read(c, &ids).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, client_id, epoch, owner)| SessionSnapshot {
+            session: SessionId(id),
+            client_id,
+            epoch: Epoch(epoch),
+            owner: owner.map(NodeId),
+            subscriptions: subscriptions.remove(&id).unwrap_or_default(),
+        })
+        .collect())
+}
+
+/// A limit as SQL has it.
+fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,208 @@
+//! The connection by which a node shows that it lives.
+//!
+//! It holds an advisory lock that the server gives up as soon as the connection is gone, so a
+//! killed process is noticed before its lease runs out. The lease is renewed on it too. It
+//! belongs to no pool, and is opened again when it broke.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout};
+
+use super::locks::{LockKey, Names};
+use super::{node, pool};
+use crate::{JoinError, Joined, Member, NodeId, NodeState, StoreError};
+
+/// How often a joining node looks at a member of its name.
+const POLL: Duration = Duration::from_millis(100);
+/// The lock of a predecessor must be free at two looks that are this far apart.
+const LOCK_FREE: Duration = Duration::from_millis(300);
+
+/// `$1`, `$2` the lock.
+const LOCK: &str = "select pg_try_advisory_lock($1, $2)";
+/// `$1`, `$2` the lock. Waits for transactions of that node.
+const CLOSE_FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
+
+/// The presence of this process.
+pub(super) struct Presence {
+    options: PgConnectOptions,
+    names: Names,
+    /// Longer than this, and an answer is useless.
+    patience: Duration,
+    held: Mutex<Option<Held>>,
+}
+
+struct Held {
+    connection: PgConnection,
+    node: NodeId,
+    is_locked: bool,
+}
+
+impl Presence {
+    pub(super) fn new(options: PgConnectOptions, names: Names, lease: Duration) -> Self {
+        let patience = lease.max(Duration::from_secs(1));
+        Self {
+            options,
+            names,
+            patience,
+            held: Mutex::new(None),
+        }
+    }
+
+    /// See [`Store::join`](crate::Store::join).
+    pub(super) async fn join(
+        &self,
+        name: &str,
+        version: &str,
+        lease: Duration,
+    ) -> Result<Joined, JoinError> {
+        let mut held = self.held.lock().await;
+        // An earlier incarnation of this very process is over.
+        *held = None;
+        let mut c = self.connect().await?;
+        let node = node::next_incarnation(&mut c)
+            .await
+            .map_err(StoreError::from)?;
+        // Before the row, so that no one sees the row without the lock.
+        let is_locked = lock(&mut c, self.names.presence(node)).await?;
+        let mut watched: Option<(node::Namesake, u32)> = None;
+        loop {
+            if node::insert(&mut c, node, name, version, lease)
+                .await
+                .map_err(StoreError::from)?
+            {
+                let previous = node::find_unburied(&mut c, name)
+                    .await
+                    .map_err(StoreError::from)?;
+                *held = Some(Held {
+                    connection: c,
+                    node,
+                    is_locked,
+                });
+                return Ok(Joined { node, previous });
+            }
+            let found = node::find_by_name(&mut c, self.names, name).await;
+            let Some(namesake) = found.map_err(StoreError::from)? else {
+                continue;
+            };
+            watched = Some(self.watch(&mut c, name, namesake, watched).await?);
+        }
+    }
+
+    /// One look at a member of our name; `watched` is the first one with the number of looks at
+    /// which its lock was free.
+    async fn watch(
+        &self,
+        c: &mut PgConnection,
+        name: &str,
+        namesake: node::Namesake,
+        watched: Option<(node::Namesake, u32)>,
+    ) -> Result<(node::Namesake, u32), JoinError> {
+        let (first, looks) = watched.unwrap_or((namesake, 0));
+        if namesake.node != first.node || namesake.lease_until != first.lease_until {
+            return Err(JoinError::NameTaken {
+                name: name.to_owned(),
+            });
+        }
+        let looks = if namesake.is_lock_free { looks + 1 } else { 0 };
+        let is_gone = POLL * looks.saturating_sub(1) >= LOCK_FREE;
+        if namesake.is_expired || is_gone {
+            self.declare_dead(c, &namesake).await?;
+        } else {
+            sleep(POLL).await;
+        }
+        Ok((first, looks))
+    }
+
+    async fn declare_dead(
+        &self,
+        c: &mut PgConnection,
+        namesake: &node::Namesake,
+    ) -> Result<(), StoreError> {
+        use sqlx::Connection;
+
+        let mut tx = c.begin().await?;
+        close_fence(&mut tx, self.names.fence(namesake.node)).await?;
+        node::declare_dead(&mut tx, namesake).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// See [`Store::renew`](crate::Store::renew).
+    pub(super) async fn renew(
+        &self,
+        node: NodeId,
+        state: NodeState,
+        lease: Duration,
+    ) -> Result<Vec<Member>, StoreError> {
+        let mut held = self.held.lock().await;
+        if let Some(used) = held.take().filter(|held| held.node == node) {
+            match timeout(self.patience, self.renew_on(used, state, lease)).await {
+                Ok(Ok((used, members))) => {
+                    *held = Some(used);
+                    return Ok(members);
+                }
+                Ok(Err(error)) if !error.is_transient() => return Err(error),
+                // It broke: try once more on a new one.
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        let connection = self.connect().await?;
+        let used = Held {
+            connection,
+            node,
+            is_locked: false,
+        };
+        let renewed = timeout(self.patience, self.renew_on(used, state, lease)).await;
+        let (used, members) = renewed.map_err(|_| pool::timed_out())??;
+        *held = Some(used);
+        Ok(members)
+    }
+
+    async fn renew_on(
+        &self,
+        mut held: Held,
+        state: NodeState,
+        lease: Duration,
+    ) -> Result<(Held, Vec<Member>), StoreError> {
+        if !held.is_locked {
+            // Not free while the server has not noticed that our old connection is gone. Then we
+            // are still present; the next renewal tries again.
+            held.is_locked = lock(&mut held.connection, self.names.presence(held.node)).await?;
+        }
+        if !node::renew(&mut held.connection, held.node, state, lease).await? {
+            return Err(StoreError::Fenced);
+        }
+        let members = node::members(&mut held.connection, self.names).await?;
+        Ok((held, members))
+    }
+
+    /// Gives up the lock.
+    pub(super) async fn release(&self) {
+        *self.held.lock().await = None;
+    }
+
+    async fn connect(&self) -> Result<PgConnection, StoreError> {
+        Ok(pool::connect(&self.options, self.patience, self.patience).await?)
+    }
+}
+
+async fn lock(c: &mut PgConnection, key: LockKey) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(LOCK)
+        .bind(key.class)
+        .bind(key.object)
+        .fetch_one(c)
+        .await?)
+}
+
+/// Waits until no transaction of a node is under way, and lets none begin until this one ends.
+pub(super) async fn close_fence(c: &mut PgConnection, key: LockKey) -> Result<(), StoreError> {
+    sqlx::query(CLOSE_FENCE)
+        .bind(key.class)
+        .bind(key.object)
+        .execute(c)
+        .await?;
+    Ok(())
+}

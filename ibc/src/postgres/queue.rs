@@ -1,0 +1,237 @@
+//! Table `queue`: which session waits for which message.
+
+use bytes::Bytes;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use super::fence::{Fence, fenced};
+use crate::{
+    Acknowledged, EntryId, MessageId, Moved, NodeId, QueuedEntry, Sent, SessionId, SharedEntry,
+    StoreError,
+};
+
+/// Moves entries. `$5` offset to `base`; per entry: `$6` old session, `$7` entry, `$8` message,
+/// `$9` new session, `$10` options, `$11` share or null. What is not there any more is not moved.
+const MOVE: &str = fenced!(
+    ", gone as (
+        delete from queue q
+         using fence, unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+                             $10::bytea[], $11::text[])
+                      with ordinality m (old_session, id, message_id, session_id, options, share, n)
+         where q.session_id = m.old_session and q.id = m.id
+        returning m.session_id, m.message_id, m.options, m.share, m.n)
+     , entry as (
+        insert into queue (session_id, id, source, message_id, options, share)
+        select g.session_id, fence.base + $5 + g.n - 1, $1, g.message_id, g.options, g.share
+          from fence, gone g)
+     select base from fence"
+);
+
+/// `$5` session, `$6` entry, `$7` packet identifier.
+const SENT: &str = fenced!(
+    ", done as (
+        update queue q set packet_id = s.packet_id
+          from fence, unnest($5::bigint[], $6::bigint[], $7::integer[]) s (session_id, id, packet_id)
+         where q.session_id = s.session_id and q.id = s.id)
+     select base from fence"
+);
+
+/// `$5` session, `$6` entry.
+const RELEASED: &str = fenced!(
+    ", done as (
+        update queue q set is_released = true
+          from fence, unnest($5::bigint[], $6::bigint[]) s (session_id, id)
+         where q.session_id = s.session_id and q.id = s.id)
+     select base from fence"
+);
+
+/// `$5` session, `$6` entry.
+const DELETE: &str = fenced!(
+    ", done as (
+        delete from queue q
+         using fence, unnest($5::bigint[], $6::bigint[]) s (session_id, id)
+         where q.session_id = s.session_id and q.id = s.id)
+     select base from fence"
+);
+
+/// `$1` session, `$2` and `$3` writing node and the last entry seen of it, `$4` limit.
+const READ: &str = "
+    select q.id, q.source, q.message_id, m.body, q.options, q.share, q.packet_id, q.is_released
+      from queue q
+      join message m on m.id = q.message_id
+     where q.session_id = $1
+       and q.id > coalesce((select max(s.entry) from unnest($2::bigint[], $3::bigint[]) s (node, entry)
+                             where s.node = q.source), -1)
+     order by q.id
+     limit $4";
+
+/// `$1` owner, `$2` limit. Entries of shared subscriptions that were not sent; first those of
+/// sessions that end with the owner. Relies on `session_owner` and `queue_shared`.
+const SHARED: &str = "
+    select q.session_id, q.id, q.message_id, m.body, q.options, q.share
+      from session s
+      join queue q on q.session_id = s.id
+      join message m on m.id = q.message_id
+     where s.owner = $1 and q.share is not null and q.packet_id is null
+     order by s.expiry_interval <> 0, q.id
+     limit $2";
+
+/// `$1` sessions, `$2` limit. Deletes their entries.
+const DELETE_OF: &str = "
+    with page as (
+        select session_id, id from queue where session_id = any($1::bigint[]) limit $2)
+    delete from queue q using page p
+     where q.session_id = p.session_id and q.id = p.id
+    returning q.message_id";
+
+pub(super) async fn move_entries(
+    c: &mut PgConnection,
+    fence: &Fence,
+    moved: &[Moved],
+    offset: i64,
+) -> Result<Option<i64>, StoreError> {
+    Ok(fence
+        .query(MOVE)
+        .bind(offset)
+        .bind(moved.iter().map(|m| m.from.0).collect::<Vec<_>>())
+        .bind(moved.iter().map(|m| m.entry.0).collect::<Vec<_>>())
+        .bind(moved.iter().map(|m| m.message.0).collect::<Vec<_>>())
+        .bind(moved.iter().map(|m| m.to.session.0).collect::<Vec<_>>())
+        .bind(moved.iter().map(|m| &*m.to.options).collect::<Vec<&[u8]>>())
+        .bind(
+            moved
+                .iter()
+                .map(|m| m.to.share.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .fetch_optional(c)
+        .await?)
+}
+
+pub(super) async fn set_sent(
+    c: &mut PgConnection,
+    fence: &Fence,
+    sent: &[Sent],
+) -> Result<Option<i64>, StoreError> {
+    Ok(fence
+        .query(SENT)
+        .bind(sent.iter().map(|s| s.session.0).collect::<Vec<_>>())
+        .bind(sent.iter().map(|s| s.entry.0).collect::<Vec<_>>())
+        .bind(
+            sent.iter()
+                .map(|s| i32::from(s.packet_id))
+                .collect::<Vec<_>>(),
+        )
+        .fetch_optional(c)
+        .await?)
+}
+
+pub(super) async fn set_released(
+    c: &mut PgConnection,
+    fence: &Fence,
+    released: &[(SessionId, EntryId)],
+) -> Result<Option<i64>, StoreError> {
+    Ok(fence
+        .query(RELEASED)
+        .bind(
+            released
+                .iter()
+                .map(|(session, _)| session.0)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            released
+                .iter()
+                .map(|(_, entry)| entry.0)
+                .collect::<Vec<_>>(),
+        )
+        .fetch_optional(c)
+        .await?)
+}
+
+pub(super) async fn delete(
+    c: &mut PgConnection,
+    fence: &Fence,
+    acknowledged: &[Acknowledged],
+) -> Result<Option<i64>, StoreError> {
+    Ok(fence
+        .query(DELETE)
+        .bind(acknowledged.iter().map(|a| a.session.0).collect::<Vec<_>>())
+        .bind(acknowledged.iter().map(|a| a.entry.0).collect::<Vec<_>>())
+        .fetch_optional(c)
+        .await?)
+}
+
+/// See [`Store::queued`](crate::Store::queued).
+pub(super) async fn read(
+    c: &mut PgConnection,
+    session: SessionId,
+    seen: &[(NodeId, EntryId)],
+    limit: usize,
+) -> Result<Vec<QueuedEntry>, StoreError> {
+    let rows = sqlx::query(READ)
+        .bind(session.0)
+        .bind(seen.iter().map(|(node, _)| node.0).collect::<Vec<_>>())
+        .bind(seen.iter().map(|(_, entry)| entry.0).collect::<Vec<_>>())
+        .bind(super::limit(limit))
+        .fetch_all(c)
+        .await?;
+    rows.iter().map(queued).collect()
+}
+
+fn queued(row: &PgRow) -> Result<QueuedEntry, StoreError> {
+    let packet_id: Option<i32> = row.try_get("packet_id")?;
+    let packet_id = packet_id.map(u16::try_from).transpose();
+    Ok(QueuedEntry {
+        entry: EntryId(row.try_get("id")?),
+        source: NodeId(row.try_get("source")?),
+        message: MessageId(row.try_get("message_id")?),
+        body: bytes(row, "body")?,
+        options: bytes(row, "options")?,
+        share: row.try_get("share")?,
+        packet_id: packet_id.map_err(|_| StoreError::Corrupt { table: "queue" })?,
+        is_released: row.try_get("is_released")?,
+    })
+}
+
+/// Messages that members of shared subscriptions at a node had not been sent.
+pub(super) async fn shared(
+    c: &mut PgConnection,
+    owner: NodeId,
+    limit: i64,
+) -> Result<Vec<SharedEntry>, StoreError> {
+    let rows = sqlx::query(SHARED)
+        .bind(owner.0)
+        .bind(limit)
+        .fetch_all(c)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(SharedEntry {
+                session: SessionId(row.try_get("session_id")?),
+                entry: EntryId(row.try_get("id")?),
+                message: MessageId(row.try_get("message_id")?),
+                body: bytes(row, "body")?,
+                options: bytes(row, "options")?,
+                share: row.try_get("share")?,
+            })
+        })
+        .collect()
+}
+
+/// Deletes at most `limit` entries of `sessions`. Returns their messages.
+pub(super) async fn delete_of(
+    c: &mut PgConnection,
+    sessions: &[i64],
+    limit: i64,
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(DELETE_OF)
+        .bind(sessions)
+        .bind(limit)
+        .fetch_all(c)
+        .await
+}
+
+pub(super) fn bytes(row: &PgRow, column: &str) -> Result<Bytes, sqlx::Error> {
+    row.try_get::<Vec<u8>, _>(column).map(Bytes::from)
+}

@@ -1,0 +1,1 @@
+//! The shared state of one node alone, on SQLite.
