@@ -1,7 +1,7 @@
 //! Packets out of a stream of bytes: the fixed header (section 2.1), and who may send what
 //! and when. The rest of each packet is read in the file named after it.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use super::error::Fault;
 use super::reader::{Reader, variable};
@@ -74,22 +74,44 @@ impl Decoder {
         };
         let packet_type = PacketType::from_u8(first_byte >> 4)
             .ok_or(DecodeError::new(None, Fault::ReservedType))?;
-        self.packet(packet_type, first_byte & 0x0F, buffer)
-            .map_err(|fault| DecodeError::new(Some(packet_type), fault))
-    }
-
-    fn packet(
-        &mut self,
-        packet_type: PacketType,
-        flags: u8,
-        buffer: &mut BytesMut,
-    ) -> Result<Option<Packet>, Fault> {
-        self.check_order(packet_type)?;
-        self.check_flags(packet_type, flags)?;
-        let Some((length, header_bytes)) = variable(buffer.get(1..).unwrap_or_default())? else {
+        let flags = first_byte & 0x0F;
+        let fail = |fault| DecodeError::new(Some(packet_type), fault);
+        let frame = self.frame(packet_type, flags, buffer).map_err(fail)?;
+        let Some((header_bytes, packet_bytes)) = frame else {
             return Ok(None);
         };
-        let header_bytes = 1 + header_bytes;
+        if let Some(packet) = short_acknowledgement(packet_type, buffer).map_err(fail)? {
+            buffer.advance(packet_bytes);
+            return Ok(Some(packet));
+        }
+        let mut body = buffer.split_to(packet_bytes).freeze();
+        body.advance(header_bytes);
+        match (packet_type, self.version) {
+            (PacketType::Publish, Some(version)) => {
+                publish::decode(body, flags, version, self.side)
+            }
+            (PacketType::Connect, _) => connect::decode(Reader::new(&body), &mut self.version)
+                .map(|connect| Some(Packet::Connect(Box::new(connect))))
+                .map_err(fail),
+            (_, version) => other(packet_type, version, self.side, Reader::new(&body))
+                .map(Some)
+                .map_err(fail),
+        }
+    }
+
+    /// Length of the fixed header and of the whole packet; none if it is not all there.
+    fn frame(
+        &self,
+        packet_type: PacketType,
+        flags: u8,
+        buffer: &BytesMut,
+    ) -> Result<Option<(usize, usize)>, Fault> {
+        self.check_order(packet_type)?;
+        self.check_flags(packet_type, flags)?;
+        let Some((length, length_bytes)) = variable(buffer.get(1..).unwrap_or_default())? else {
+            return Ok(None);
+        };
+        let header_bytes = 1 + length_bytes;
         let packet_bytes = usize::try_from(length)
             .ok()
             .and_then(|length| header_bytes.checked_add(length))
@@ -97,16 +119,7 @@ impl Decoder {
         if u32::try_from(packet_bytes).map_or(true, |bytes| bytes > self.maximum_packet_size) {
             return Err(Fault::TooLarge); // [MQTT-3.1.2-24] [MQTT-3.2.2-15]
         }
-        if buffer.len() < packet_bytes {
-            return Ok(None);
-        }
-        if let Some(packet) = short_acknowledgement(packet_type, buffer)? {
-            buffer.advance(packet_bytes);
-            return Ok(Some(packet));
-        }
-        let mut body = buffer.split_to(packet_bytes).freeze();
-        body.advance(header_bytes);
-        self.body(packet_type, flags, body).map(Some)
+        Ok((buffer.len() >= packet_bytes).then_some((header_bytes, packet_bytes)))
     }
 
     /// Whether this kind of packet may arrive here and now.
@@ -166,49 +179,33 @@ impl Decoder {
             Err(Fault::ReservedFlags)
         }
     }
+}
 
-    fn body(&mut self, packet_type: PacketType, flags: u8, body: Bytes) -> Result<Packet, Fault> {
-        if packet_type == PacketType::Connect {
-            return connect::decode(Reader::new(&body), &mut self.version)
-                .map(|connect| Packet::Connect(Box::new(connect)));
-        }
-        let version = self.version.ok_or(Fault::VersionUnknown)?;
-        if packet_type == PacketType::Publish {
-            return publish::decode(body, flags, version, self.side).map(Packet::Publish);
-        }
-        let reader = Reader::new(&body);
-        match packet_type {
-            PacketType::Connect | PacketType::Publish => Err(Fault::Direction),
-            PacketType::ConnAck => connack::decode(reader, version).map(Packet::ConnAck),
-            PacketType::PubAck => {
-                acknowledgement::decode(reader, version, acknowledgement::RECEIVED)
-                    .map(Packet::PubAck)
-            }
-            PacketType::PubRec => {
-                acknowledgement::decode(reader, version, acknowledgement::RECEIVED)
-                    .map(Packet::PubRec)
-            }
-            PacketType::PubRel => {
-                acknowledgement::decode(reader, version, acknowledgement::RELEASED)
-                    .map(Packet::PubRel)
-            }
-            PacketType::PubComp => {
-                acknowledgement::decode(reader, version, acknowledgement::RELEASED)
-                    .map(Packet::PubComp)
-            }
-            PacketType::Subscribe => subscribe::decode(reader, version).map(Packet::Subscribe),
-            PacketType::SubAck => subscribe::decode_ack(reader, version).map(Packet::SubAck),
-            PacketType::Unsubscribe => {
-                unsubscribe::decode(reader, version).map(Packet::Unsubscribe)
-            }
-            PacketType::UnsubAck => unsubscribe::decode_ack(reader, version).map(Packet::UnsubAck),
-            PacketType::PingReq => reader.finish().map(|()| Packet::PingReq),
-            PacketType::PingResp => reader.finish().map(|()| Packet::PingResp),
-            PacketType::Disconnect => {
-                disconnect::decode(reader, version, self.side).map(Packet::Disconnect)
-            }
-            PacketType::Auth => auth::decode(reader, self.side).map(Packet::Auth),
-        }
+/// The body of any packet but CONNECT and PUBLISH.
+fn other(
+    packet_type: PacketType,
+    version: Option<ProtocolVersion>,
+    side: Side,
+    reader: Reader<'_>,
+) -> Result<Packet, Fault> {
+    use acknowledgement::{RECEIVED, RELEASED};
+    let version = version.ok_or(Fault::VersionUnknown)?;
+    let ack = |allowed| acknowledgement::decode(reader, version, allowed);
+    match packet_type {
+        PacketType::Connect | PacketType::Publish => Err(Fault::Direction),
+        PacketType::ConnAck => connack::decode(reader, version).map(Packet::ConnAck),
+        PacketType::PubAck => ack(RECEIVED).map(Packet::PubAck),
+        PacketType::PubRec => ack(RECEIVED).map(Packet::PubRec),
+        PacketType::PubRel => ack(RELEASED).map(Packet::PubRel),
+        PacketType::PubComp => ack(RELEASED).map(Packet::PubComp),
+        PacketType::Subscribe => subscribe::decode(reader, version).map(Packet::Subscribe),
+        PacketType::SubAck => subscribe::decode_ack(reader, version).map(Packet::SubAck),
+        PacketType::Unsubscribe => unsubscribe::decode(reader, version).map(Packet::Unsubscribe),
+        PacketType::UnsubAck => unsubscribe::decode_ack(reader, version).map(Packet::UnsubAck),
+        PacketType::PingReq => reader.finish().map(|()| Packet::PingReq),
+        PacketType::PingResp => reader.finish().map(|()| Packet::PingResp),
+        PacketType::Disconnect => disconnect::decode(reader, version, side).map(Packet::Disconnect),
+        PacketType::Auth => auth::decode(reader, side).map(Packet::Auth),
     }
 }
 

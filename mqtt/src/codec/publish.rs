@@ -12,80 +12,137 @@ use super::writer::{
     MAXIMUM_REMAINING_LENGTH, Writer, check_subscription_identifier, put_variable, variable_size,
 };
 use crate::{
-    EncodeError, Message, MessageProperties, PacketType, ProtocolVersion, Publish, PublishHeader,
-    Qos,
+    DecodeError, EncodeError, Message, MessageProperties, Packet, PacketId, PacketType,
+    ProtocolVersion, Publish, PublishHeader, Qos, TopicName,
 };
 
 const DUP: u8 = 0b1000;
 const RETAIN: u8 = 0b0001;
 
+/// What the properties of a PUBLISH say.
+#[derive(Default)]
+struct Properties {
+    topic_alias: Option<NonZeroU16>,
+    subscription_identifiers: Vec<u32>,
+    message: MessageProperties,
+}
+
+/// What comes before the properties, and where they are.
+struct Start<'a> {
+    topic_name: TopicName,
+    packet_id: Option<PacketId>,
+    qos: Qos,
+    section: Option<Reader<'a>>,
+    payload_bytes: usize,
+}
+
 /// Reads a PUBLISH. The payload takes over `body`, so its bytes are shared, not copied.
+///
+/// The packet is put together where it is returned, twice, because moving it would cost as
+/// much as reading it.
 pub(super) fn decode(
     mut body: Bytes,
     flags: u8,
     version: ProtocolVersion,
     side: Side,
-) -> Result<Publish, Fault> {
-    let qos = Qos::from_u8(flags >> 1 & 0b11).ok_or(Fault::Qos)?; // [MQTT-3.3.1-4]
-    let dup = flags & DUP != 0;
-    if dup && qos == Qos::AtMostOnce {
-        return Err(Fault::DupAtQos0); // [MQTT-3.3.1-2]
+) -> Result<Option<Packet>, DecodeError> {
+    let fail = |fault| DecodeError::new(Some(PacketType::Publish), fault);
+    let start = decode_start(&body, flags, version).map_err(fail)?;
+    let Start {
+        topic_name,
+        packet_id,
+        qos,
+        section,
+        payload_bytes,
+    } = start;
+    let (dup, retain) = (flags & DUP != 0, flags & RETAIN != 0);
+    let Some(section) = section else {
+        if topic_name.is_empty() {
+            return Err(fail(match version {
+                ProtocolVersion::V5 => Fault::NoTopic,
+                ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => Fault::TopicEmpty,
+            }));
+        }
+        body.advance(body.len().saturating_sub(payload_bytes));
+        return Ok(Some(Packet::Publish(Publish {
+            dup,
+            packet_id,
+            topic_alias: None,
+            subscription_identifiers: Vec::new(),
+            message: Message {
+                topic_name,
+                payload: body,
+                qos,
+                retain,
+                properties: MessageProperties::default(),
+            },
+        })));
+    };
+    let mut properties = Properties::default();
+    decode_properties(section, &mut properties, side).map_err(fail)?;
+    if topic_name.is_empty() && properties.topic_alias.is_none() {
+        return Err(fail(Fault::NoTopic));
     }
-    let mut reader = Reader::new(&body);
-    let topic_name = reader.topic_name(Fault::TopicWildcard)?; // [MQTT-3.3.2-1] [MQTT-3.3.2-2]
-    let mut publish = Publish {
+    body.advance(body.len().saturating_sub(payload_bytes));
+    Ok(Some(Packet::Publish(Publish {
         dup,
-        packet_id: match qos {
-            Qos::AtMostOnce => None, // [MQTT-2.2.1-2]
-            Qos::AtLeastOnce | Qos::ExactlyOnce => Some(reader.packet_id()?),
-        },
+        packet_id,
+        topic_alias: properties.topic_alias,
+        subscription_identifiers: properties.subscription_identifiers,
         message: Message {
             topic_name,
+            payload: body,
             qos,
-            retain: flags & RETAIN != 0,
-            ..Message::default()
+            retain,
+            properties: properties.message,
         },
-        ..Publish::default()
+    })))
+}
+
+#[inline]
+fn decode_start(body: &Bytes, flags: u8, version: ProtocolVersion) -> Result<Start<'_>, Fault> {
+    let qos = Qos::from_u8(flags >> 1 & 0b11).ok_or(Fault::Qos)?; // [MQTT-3.3.1-4]
+    if flags & DUP != 0 && qos == Qos::AtMostOnce {
+        return Err(Fault::DupAtQos0); // [MQTT-3.3.1-2]
+    }
+    let mut reader = Reader::new(body);
+    let topic_name = reader.topic_name(Fault::TopicWildcard)?; // [MQTT-3.3.2-1] [MQTT-3.3.2-2]
+    let packet_id = match qos {
+        Qos::AtMostOnce => None, // [MQTT-2.2.1-2]
+        Qos::AtLeastOnce | Qos::ExactlyOnce => Some(reader.packet_id()?),
     };
-    if version == ProtocolVersion::V5 {
-        let section = reader.properties()?;
-        if !section.is_empty() {
-            decode_properties(section, &mut publish, side)?;
-        }
-    }
-    if publish.message.topic_name.is_empty() && publish.topic_alias.is_none() {
-        return Err(match version {
-            ProtocolVersion::V5 => Fault::NoTopic,
-            ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => Fault::TopicEmpty,
-        });
-    }
-    let payload_bytes = reader.remaining();
-    body.advance(body.len().saturating_sub(payload_bytes));
-    publish.message.payload = body;
-    Ok(publish)
+    let section = match version {
+        ProtocolVersion::V5 => Some(reader.properties()?).filter(|section| !section.is_empty()),
+        ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => None,
+    };
+    Ok(Start {
+        topic_name,
+        packet_id,
+        qos,
+        section,
+        payload_bytes: reader.remaining(),
+    })
 }
 
 fn decode_properties(
     mut section: Reader<'_>,
-    publish: &mut Publish,
+    properties: &mut Properties,
     side: Side,
 ) -> Result<(), Fault> {
     while let Some(property) = section.property()? {
         match property {
             Property::TopicAlias => {
                 let alias = NonZeroU16::new(section.u16()?).ok_or(Fault::TopicAliasZero)?; // [MQTT-3.3.2-8]
-                once(&mut publish.topic_alias, alias)?;
+                once(&mut properties.topic_alias, alias)?;
             }
             Property::SubscriptionIdentifier if side == Side::Server => {
                 return Err(Fault::SubscriptionIdFromClient); // [MQTT-3.3.4-6]
             }
             Property::SubscriptionIdentifier => match section.variable()? {
                 0 => return Err(Fault::SubscriptionIdZero), // section 3.3.2.3.8
-                identifier => publish.subscription_identifiers.push(identifier),
+                identifier => properties.subscription_identifiers.push(identifier),
             },
-            other => {
-                decode_message_property(other, &mut section, &mut publish.message.properties)?;
-            }
+            other => decode_message_property(other, &mut section, &mut properties.message)?,
         }
     }
     Ok(())
@@ -168,13 +225,26 @@ pub fn encode_publish_header(
     };
     let flags = u8::from(dup) << 3 | header.qos.as_u8() << 1 | u8::from(header.retain);
 
+    let first_byte = PacketType::Publish.as_u8() << 4 | flags;
+    let [high, low] = topic_bytes.to_be_bytes();
+
+    // The usual sizes in few pieces, because each piece asks for room.
     buffer.reserve(5 + remaining - header.payload_bytes);
-    buffer.put_u8(PacketType::Publish.as_u8() << 4 | flags);
-    put_variable(remaining, buffer);
-    buffer.put_u16(topic_bytes);
+    match remaining {
+        0..0x80 => buffer.put_slice(&[first_byte, remaining as u8, high, low]),
+        0x80..0x4000 => {
+            let (one, two) = (remaining as u8 | 0x80, (remaining >> 7) as u8);
+            buffer.put_slice(&[first_byte, one, two, high, low]);
+        }
+        _ => {
+            buffer.put_u8(first_byte);
+            put_variable(remaining, buffer);
+            buffer.put_slice(&[high, low]);
+        }
+    }
     buffer.put_slice(header.topic_name.as_bytes());
     if let Some(packet_id) = packet_id {
-        buffer.put_u16(packet_id.get());
+        buffer.put_slice(&packet_id.get().to_be_bytes());
     }
     if version == ProtocolVersion::V5 {
         put_variable(properties_bytes, buffer);

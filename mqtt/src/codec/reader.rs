@@ -83,11 +83,7 @@ impl<'a> Reader<'a> {
     /// A topic name, which may be empty; `wildcard` is the fault if it has one.
     pub(super) fn topic_name(&mut self, wildcard: Fault) -> Result<TopicName, Fault> {
         let field = self.field()?;
-        // Without a branch for each byte, so that several are compared at once.
-        let suspect = field.iter().fold(false, |suspect, byte| {
-            suspect | (*byte == b'+') | (*byte == b'#') | (*byte == 0)
-        });
-        if suspect {
+        if has_wildcard_or_nul(field) {
             return Err(if field.contains(&0) {
                 Fault::Nul
             } else {
@@ -146,6 +142,19 @@ impl<'a> Reader<'a> {
             _ => Err(Fault::PropertyNotBool),
         }
     }
+}
+
+/// Looks at sixteen bytes at once, without a branch for each, because this is done for every
+/// message.
+fn has_wildcard_or_nul(field: &[u8]) -> bool {
+    let suspect =
+        |byte: &u8| u8::from(*byte == b'+') | u8::from(*byte == b'#') | u8::from(*byte == 0);
+    let any = |bytes: &[u8]| bytes.iter().fold(0, |any, byte| any | suspect(byte));
+    let (chunks, rest) = field.as_chunks::<16>();
+    chunks
+        .iter()
+        .fold(any(rest), |found, chunk| found | any(chunk))
+        != 0
 }
 
 /// A Variable Byte Integer at the start of `bytes`, and how many bytes it has; none if it

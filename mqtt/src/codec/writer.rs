@@ -55,6 +55,7 @@ pub(super) const fn variable_size(value: usize) -> usize {
 }
 
 /// Appends a Variable Byte Integer of at most four bytes [MQTT-1.5.5-1].
+#[inline]
 pub(super) fn put_variable(value: usize, buffer: &mut BytesMut) {
     let mut rest = value;
     while rest >= 0x80 {

@@ -71,11 +71,11 @@ impl Random {
     }
 
     fn topic(&mut self) -> TopicName {
-        name(*self.pick(&["a", "/", "plant/7/temp", "$SYS/x", "été/水", "a//b"]))
+        name(self.pick::<&str>(&["a", "/", "plant/7/temp", "$SYS/x", "été/水", "a//b"]))
     }
 
     fn filter(&mut self) -> TopicFilter {
-        filter(*self.pick(&[
+        filter(self.pick::<&str>(&[
             "a",
             "#",
             "+/b/#",
