@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The guarantees G1 to G7 of several nodes on one Postgres, with nodes that come, go and die.
+//!
+//! `CAUSEWAY_TEST_KILLS` says how often the tests that kill nodes are repeated (3).
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+mod drain;
+mod everyone;
+mod exactly_once;
+mod join;
+mod kill;
+mod load;
+mod order;
+mod restart;
+mod retained;
+mod routes;
+mod share;
+mod wills;
+
+/// How often a test that kills something is repeated.
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests")]
+fn rounds() -> usize {
+    std::env::var("CAUSEWAY_TEST_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(3)
+}

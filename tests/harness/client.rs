@@ -7,13 +7,17 @@
 mod builder;
 mod message;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    num::NonZeroU16,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use mqtt::{
     Ack, ConnAck, Decoder, Disconnect, DisconnectProperties, Message, Packet, PacketId,
     ProtocolVersion, Publish, Qos, ReasonCode, SubAck, Subscribe, Subscription,
-    SubscriptionOptions, TopicFilter, UnsubAck, Unsubscribe,
+    SubscriptionOptions, TopicFilter, TopicName, UnsubAck, Unsubscribe,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -63,6 +67,9 @@ pub struct Client {
     manual: bool,
     disconnected: Option<Disconnect>,
     is_closed: bool,
+    /// What the server's topic aliases mean, and the highest that we allow.
+    aliases: HashMap<NonZeroU16, TopicName>,
+    alias_maximum: u16,
 }
 
 impl Client {
@@ -192,7 +199,20 @@ impl Client {
         }
     }
 
-    fn take_publish(&mut self, publish: Publish) -> Event {
+    fn take_publish(&mut self, mut publish: Publish) -> Event {
+        if let Some(alias) = publish.topic_alias {
+            assert!(
+                alias.get() <= self.alias_maximum,
+                "[MQTT-3.1.2-26] alias {alias} not allowed"
+            );
+            if publish.message.topic_name.is_empty() {
+                let meant = self.aliases.get(&alias);
+                publish.message.topic_name = meant.expect("an alias that means nothing").clone();
+            } else {
+                self.aliases
+                    .insert(alias, publish.message.topic_name.clone());
+            }
+        }
         let is_new = match (publish.message.qos, publish.packet_id) {
             (Qos::ExactlyOnce, Some(packet_id)) => self.session.incoming.insert(packet_id),
             _ => true,
@@ -489,13 +509,6 @@ impl Client {
     pub async fn acknowledge(&mut self, publish: &Publish) {
         self.queue_acknowledgement(publish);
         self.flush().await;
-    }
-
-    /// Completes the QoS 2 handshakes that the server still owes a step of, then waits for quiet.
-    pub async fn quiesce(&mut self) {
-        while let Some(publish) = self.recv_within(SILENCE).await {
-            panic!("an unexpected message came: {publish:?}");
-        }
     }
 
     // --- the end of a connection ---

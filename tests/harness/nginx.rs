@@ -34,7 +34,7 @@ impl Nginx {
             .expect("no nginx: apt-get install nginx libnginx-mod-stream");
         let mut command = process::mortal(program);
         command.arg("-p").arg(scratch.path()).arg("-c").arg(path);
-        command.args(["-g", "daemon off; master_process off; error_log stderr;"]);
+        command.args(["-g", "daemon off; master_process off;"]);
         let process = Process::start(command, scratch.path().join("log"));
         let mut nginx = Self {
             process,
@@ -66,6 +66,43 @@ fn configuration(nodes: &[SocketAddr], listen: SocketAddr, folder: &Path) -> Str
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/nginx.conf");
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let _ = (nodes, listen, folder);
-    text
+    let tls = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut out = String::new();
+    for line in text.lines() {
+        let code = line.trim_start();
+        if code.starts_with("server node-a:") {
+            let rest = code
+                .split_once(' ')
+                .and_then(|(_, rest)| rest.split_once(' '))
+                .unwrap()
+                .1;
+            for node in nodes {
+                out += &format!("server {node} {rest}\n");
+            }
+        } else if code.starts_with("server node-") {
+            // one line for each of our nodes has been written
+        } else if let Some(rest) = code.strip_prefix("listen 1883") {
+            out += &format!("listen {listen}{rest}\n");
+        } else if let Some(rest) = code.strip_prefix("listen 8883") {
+            out += &format!("listen {tls}{rest}\n");
+        } else if code.starts_with("pid ") {
+            out += &format!("pid {};\n", folder.join("nginx.pid").display());
+        } else {
+            out += line;
+            out.push('\n');
+        }
+    }
+    assert!(
+        out.contains(&format!("listen {listen}")),
+        "no `listen 1883` in nginx.conf"
+    );
+    assert!(
+        nodes
+            .iter()
+            .all(|node| out.contains(&format!("server {node}")))
+    );
+    out
 }

@@ -38,6 +38,17 @@ impl Session {
         }
     }
 
+    /// Counts a packet of the test's own as under way.
+    pub fn keep(&mut self, publish: &Publish) {
+        if let Some(packet_id) = publish.packet_id {
+            self.outgoing.push(Outgoing {
+                packet_id,
+                publish: publish.clone(),
+                is_released: false,
+            });
+        }
+    }
+
     /// How many QoS 1 and 2 messages are not completely acknowledged.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {

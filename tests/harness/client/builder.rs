@@ -1,7 +1,7 @@
 //! CONNECT.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
     num::{NonZeroU16, NonZeroU32},
 };
@@ -241,6 +241,8 @@ impl Builder {
             manual: self.manual,
             disconnected: None,
             is_closed: false,
+            aliases: HashMap::new(),
+            alias_maximum: self.connect.properties.topic_alias_maximum.unwrap_or(0),
         };
         client.queue(&Packet::Connect(Box::new(self.connect)));
         let answer = timeout(LIMIT * 2, client.next_packet()).await;

@@ -1,0 +1,41 @@
+//! Keep Alive (section 3.1.2.10).
+
+use std::time::Duration;
+
+use harness::everywhere;
+use mqtt::{ProtocolVersion, ReasonCode};
+
+everywhere! {
+    /// [MQTT-3.1.2-22]
+    async fn a_silent_client_is_disconnected(site) {
+        for version in [ProtocolVersion::V5, ProtocolVersion::V3_1_1, ProtocolVersion::V3_1] {
+            let mut client = site.builder("silent").version(version).keep_alive(1).connect().await;
+            client.closed_with(ReasonCode::KeepAliveTimeout).await;
+        }
+    }
+
+    /// [MQTT-3.1.2-20] Any packet counts.
+    async fn a_client_that_sends_anything_stays(site) {
+        let mut pinging = site.builder("pinging").keep_alive(1).connect().await;
+        let mut publishing = site.builder("publishing").keep_alive(1).connect().await;
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            pinging.ping().await;
+            publishing.publish("t", "x", mqtt::Qos::AtLeastOnce).await;
+        }
+    }
+
+    /// Keep Alive 0: no limit.
+    async fn without_keep_alive_silence_is_allowed(site) {
+        let mut client = site.builder("silent").keep_alive(0).connect().await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        client.ping().await;
+    }
+
+    /// [MQTT-3.1.2-21] [MQTT-3.2.2-21] The server's Keep Alive replaces the client's.
+    async fn the_servers_keep_alive_counts(site, "mqtt.server_keep_alive=1") {
+        let mut client = site.builder("silent").keep_alive(1000).connect().await;
+        assert_eq!(client.connack.properties.server_keep_alive, Some(1));
+        client.closed_with(ReasonCode::KeepAliveTimeout).await;
+    }
+}
