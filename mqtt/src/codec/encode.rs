@@ -9,7 +9,8 @@ use crate::{EncodeError, Packet, PacketType, ProtocolVersion};
 /// Appends `packet` as `version` writes it; a CONNECT says its own version.
 ///
 /// What the version does not have is left out. A QoS 0 PUBLISH is written without DUP and
-/// packet identifier whatever it says.
+/// packet identifier whatever it says. Whether a reason code belongs to its packet is not
+/// checked here; another decoder, like ours, may refuse one that does not.
 ///
 /// # Errors
 ///
