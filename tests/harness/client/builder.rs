@@ -202,10 +202,18 @@ impl Builder {
     ///
     /// After [`PATIENCE`](crate::PATIENCE).
     pub async fn connect_eventually(self) -> Client {
-        crate::eventually("the client is connected", async || {
-            self.clone().try_connect().await.ok()
-        })
-        .await
+        let deadline = tokio::time::Instant::now() + crate::PATIENCE;
+        loop {
+            match self.clone().try_connect().await {
+                Ok(client) => return client,
+                Err(refused) => assert!(
+                    tokio::time::Instant::now() < deadline,
+                    "still refused after {:?}: {refused:?}",
+                    crate::PATIENCE
+                ),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
     }
 
     /// Connects, unless the server refuses.
