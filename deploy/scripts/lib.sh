@@ -32,6 +32,8 @@ as_root() {
 # ours to choose.
 need() {
     local package missing=()
+    # Not Debian: go on, and whoever misses a program says which.
+    command -v dpkg-query >/dev/null || return 0
     for package in "$@"; do
         [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
     done
