@@ -6,6 +6,9 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 
+# Debian keeps servers where the PATH of ordinary users does not look.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
 # Outside git and kept: real clients and container images that tests need.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/causeway
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
