@@ -102,7 +102,7 @@ macro_rules! on_connection {
     ($self:ident, $c:ident => $call:expr) => {{
         let mut taken = $self.pool.take().await?;
         let $c = &mut taken.connection;
-        let result = limited(async { Ok($call.await?) }).await;
+        let result = limited($call).await;
         taken.give_back(&result);
         result
     }};

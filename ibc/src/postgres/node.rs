@@ -303,7 +303,7 @@ pub(super) async fn bury(
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn leave(c: &mut PgConnection, node: NodeId) -> Result<(), sqlx::Error> {
+pub(super) async fn leave(c: &mut PgConnection, node: NodeId) -> Result<(), StoreError> {
     sqlx::query(LEAVE).bind(node.0).execute(c).await?;
     Ok(())
 }

@@ -1,0 +1,297 @@
+//! Tables `queue` and `message`: which session waits for which message, and each message once.
+
+use bytes::Bytes;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, SqliteConnection};
+
+use super::limit;
+use crate::{
+    Acknowledged, EntryId, MessageId, Moved, NewEntry, NewMessage, NodeId, QueuedEntry, Sent,
+    SessionId, SharedEntry, StoreError,
+};
+
+/// Rows in one statement. Each statement is a trip to the thread of the connection.
+const CHUNK: usize = 64;
+
+const INSERT_MESSAGES: &str = "insert into message (id, body) ";
+const INSERT_ENTRIES: &str =
+    "insert into queue (session_id, id, source, message_id, options, share) ";
+
+/// `?1` session, `?2` entry.
+const DELETE: &str = "delete from queue where session_id = ?1 and id = ?2";
+
+/// `?1` message. Relies on `queue_message_id`.
+const DELETE_UNUSED: &str = "
+    delete from message
+     where id = ?1 and not exists (select 1 from queue where message_id = ?1)";
+
+/// `?1` session, `?2` entry, `?3` packet identifier.
+const SENT: &str = "update queue set packet_id = ?3 where session_id = ?1 and id = ?2";
+
+/// `?1` session, `?2` entry.
+const RELEASED: &str = "update queue set is_released = 1 where session_id = ?1 and id = ?2";
+
+/// `?1` session, `?2` after which entry, `?3` limit.
+const READ: &str = "
+    select q.id, q.source, q.message_id, m.body, q.options, q.share, q.packet_id, q.is_released
+      from queue q join message m on m.id = q.message_id
+     where q.session_id = ?1 and q.id > ?2
+     order by q.id limit ?3";
+
+/// `?1` owner, `?2` limit. Relies on `session_owner` and `queue_shared`.
+const SHARED: &str = "
+    select q.session_id, q.id, q.message_id, m.body, q.options, q.share
+      from session s
+      join queue q on q.session_id = s.id
+      join message m on m.id = q.message_id
+     where s.owner = ?1 and q.share is not null and q.packet_id is null
+     order by s.expiry_interval <> 0, q.id limit ?2";
+
+/// `?1` session, `?2` limit.
+const DELETE_OF: &str = "
+    delete from queue
+     where session_id = ?1
+       and id in (select id from queue where session_id = ?1 order by id limit ?2)
+    returning message_id";
+
+/// `?1` after which message, `?2` how many to look at.
+const PAGE_END: &str =
+    "select max(id), count(*) from (select id from message where id > ?1 order by id limit ?2)";
+
+/// `?1` after which message, `?2` the last. Relies on `queue_message_id`.
+const SWEEP: &str = "
+    delete from message
+     where id > ?1 and id <= ?2
+       and not exists (select 1 from queue where message_id = message.id)";
+
+/// Inserts messages with their entries; message `i` and its entries get `base + i`.
+pub(super) async fn insert(
+    c: &mut SqliteConnection,
+    node: NodeId,
+    base: i64,
+    messages: &[NewMessage],
+) -> Result<(), StoreError> {
+    let numbered: Vec<(i64, &NewMessage)> = (base..).zip(messages).collect();
+    for chunk in numbered.chunks(CHUNK) {
+        let mut query = QueryBuilder::new(INSERT_MESSAGES);
+        query.push_values(chunk, |mut row, (id, message)| {
+            row.push_bind(*id).push_bind(&*message.body);
+        });
+        query
+            .build()
+            .persistent(chunk.len() == CHUNK)
+            .execute(&mut *c)
+            .await?;
+    }
+    let entries: Vec<(i64, i64, &NewEntry)> = numbered
+        .into_iter()
+        .flat_map(|(id, message)| message.entries.iter().map(move |entry| (id, id, entry)))
+        .collect();
+    insert_entries(c, node, &entries).await
+}
+
+/// Each with its identifier and its message.
+async fn insert_entries(
+    c: &mut SqliteConnection,
+    node: NodeId,
+    entries: &[(i64, i64, &NewEntry)],
+) -> Result<(), StoreError> {
+    for chunk in entries.chunks(CHUNK) {
+        let mut query = QueryBuilder::new(INSERT_ENTRIES);
+        query.push_values(chunk, |mut row, (id, message, entry)| {
+            row.push_bind(entry.session.0)
+                .push_bind(*id)
+                .push_bind(node.0)
+                .push_bind(*message)
+                .push_bind(&*entry.options)
+                .push_bind(entry.share.as_deref());
+        });
+        query
+            .build()
+            .persistent(chunk.len() == CHUNK)
+            .execute(&mut *c)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Moves entries; move `j` gets `base + j`. What is not there any more is not moved.
+pub(super) async fn move_entries(
+    c: &mut SqliteConnection,
+    node: NodeId,
+    base: i64,
+    moved: &[Moved],
+) -> Result<(), StoreError> {
+    let mut entries = Vec::with_capacity(moved.len());
+    for (id, moved) in (base..).zip(moved) {
+        let gone = delete_entry(c, moved.from, moved.entry).await?;
+        if gone > 0 {
+            entries.push((id, moved.message.0, &moved.to));
+        }
+    }
+    insert_entries(c, node, &entries).await
+}
+
+async fn delete_entry(
+    c: &mut SqliteConnection,
+    session: SessionId,
+    entry: EntryId,
+) -> Result<u64, StoreError> {
+    Ok(sqlx::query(DELETE)
+        .bind(session.0)
+        .bind(entry.0)
+        .execute(c)
+        .await?
+        .rows_affected())
+}
+
+pub(super) async fn set_sent(c: &mut SqliteConnection, sent: &Sent) -> Result<(), StoreError> {
+    sqlx::query(SENT)
+        .bind(sent.session.0)
+        .bind(sent.entry.0)
+        .bind(sent.packet_id)
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn set_released(
+    c: &mut SqliteConnection,
+    (session, entry): (SessionId, EntryId),
+) -> Result<(), StoreError> {
+    sqlx::query(RELEASED)
+        .bind(session.0)
+        .bind(entry.0)
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+/// Deletes an entry, and its message if that was the last one.
+pub(super) async fn acknowledge(
+    c: &mut SqliteConnection,
+    acknowledged: &Acknowledged,
+) -> Result<(), StoreError> {
+    delete_entry(c, acknowledged.session, acknowledged.entry).await?;
+    delete_unused(c, acknowledged.message.0).await?;
+    Ok(())
+}
+
+/// Deletes a message for which nobody waits.
+pub(super) async fn delete_unused(
+    c: &mut SqliteConnection,
+    message: i64,
+) -> Result<u64, StoreError> {
+    Ok(sqlx::query(DELETE_UNUSED)
+        .bind(message)
+        .execute(c)
+        .await?
+        .rows_affected())
+}
+
+/// See [`Store::queued`](crate::Store::queued).
+pub(super) async fn read(
+    c: &mut SqliteConnection,
+    session: SessionId,
+    seen: &[(NodeId, EntryId)],
+    most: usize,
+) -> Result<Vec<QueuedEntry>, StoreError> {
+    let mut found = Vec::new();
+    let mut after = -1;
+    // There are few writers: this node, and earlier runs of it.
+    while found.len() < most {
+        let rows = sqlx::query(READ)
+            .bind(session.0)
+            .bind(after)
+            .bind(limit(most))
+            .fetch_all(&mut *c)
+            .await?;
+        let is_last = rows.len() < most;
+        for row in &rows {
+            let entry = queued(row)?;
+            after = entry.entry.0;
+            let is_seen = seen
+                .iter()
+                .any(|(node, last)| *node == entry.source && entry.entry <= *last);
+            if !is_seen && found.len() < most {
+                found.push(entry);
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn queued(row: &SqliteRow) -> Result<QueuedEntry, StoreError> {
+    Ok(QueuedEntry {
+        entry: EntryId(row.try_get("id")?),
+        source: NodeId(row.try_get("source")?),
+        message: MessageId(row.try_get("message_id")?),
+        body: bytes(row, "body")?,
+        options: bytes(row, "options")?,
+        share: row.try_get("share")?,
+        packet_id: row.try_get("packet_id")?,
+        is_released: row.try_get("is_released")?,
+    })
+}
+
+/// Messages that members of shared subscriptions at a node had not been sent.
+pub(super) async fn shared(
+    c: &mut SqliteConnection,
+    owner: NodeId,
+    most: usize,
+) -> Result<Vec<SharedEntry>, StoreError> {
+    let rows = sqlx::query(SHARED)
+        .bind(owner.0)
+        .bind(limit(most))
+        .fetch_all(c)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(SharedEntry {
+                session: SessionId(row.try_get("session_id")?),
+                entry: EntryId(row.try_get("id")?),
+                message: MessageId(row.try_get("message_id")?),
+                body: bytes(row, "body")?,
+                options: bytes(row, "options")?,
+                share: row.try_get("share")?,
+            })
+        })
+        .collect()
+}
+
+/// Deletes at most `most` entries of a session. Returns their messages.
+pub(super) async fn delete_of(
+    c: &mut SqliteConnection,
+    session: i64,
+    most: usize,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar(DELETE_OF)
+        .bind(session)
+        .bind(limit(most))
+        .fetch_all(c)
+        .await?)
+}
+
+/// Looks at `most` messages after `after`. Returns where to go on, unless that was the end, and how
+/// many it deleted.
+pub(super) async fn sweep_messages(
+    c: &mut SqliteConnection,
+    after: i64,
+    most: usize,
+) -> Result<(Option<i64>, u64), StoreError> {
+    let (end, count): (Option<i64>, i64) = sqlx::query_as(PAGE_END)
+        .bind(after)
+        .bind(limit(most))
+        .fetch_one(&mut *c)
+        .await?;
+    let Some(end) = end else { return Ok((None, 0)) };
+    let done = sqlx::query(SWEEP).bind(after).bind(end).execute(c).await?;
+    Ok(((count >= limit(most)).then_some(end), done.rows_affected()))
+}
+
+fn bytes(row: &SqliteRow, column: &str) -> Result<Bytes, sqlx::Error> {
+    row.try_get::<Vec<u8>, _>(column).map(Bytes::from)
+}

@@ -1,0 +1,209 @@
+//! Transactions that touch several tables. Whoever calls begins and commits them.
+
+use sqlx::SqliteConnection;
+
+use super::{node, now, queue, received, retained, session, subscription, will};
+use crate::claim::{Decision, Found};
+use crate::{
+    Batch, Buried, Claim, Claimed, Committed, Epoch, NodeId, SessionId, SessionSnapshot, StoreError,
+};
+
+/// Most messages of shared subscriptions given back by one burial.
+const MAX_SHARED: usize = 20_000;
+/// How long messages of an ended session wait to be given to other members of a shared subscription.
+const ENDED_MILLIS: i64 = 60_000;
+/// How long it is remembered that a retained message was removed, or that a node is dead.
+const GONE_MILLIS: i64 = 3_600_000;
+const ROWS: usize = 10_000;
+const SESSIONS: usize = 1_000;
+
+/// See [`Store::claim`](crate::Store::claim).
+pub(super) async fn claim(
+    c: &mut SqliteConnection,
+    node: NodeId,
+    claims: &[Claim],
+) -> Result<Vec<Claimed>, StoreError> {
+    node::check(c, node).await?;
+    let mut claimed = Vec::with_capacity(claims.len());
+    for claim in claims {
+        claimed.push(claim_one(c, node, claim).await?);
+    }
+    Ok(claimed)
+}
+
+async fn claim_one(
+    c: &mut SqliteConnection,
+    node: NodeId,
+    claim: &Claim,
+) -> Result<Claimed, StoreError> {
+    let found = session::find(c, &claim.client_id).await?;
+    // All other nodes are dead.
+    let decision = found.map_or(
+        Decision {
+            is_resumed: false,
+            discarded: None,
+            previous: None,
+        },
+        |found: Found| found.decide(claim, |owner| owner == node),
+    );
+    let session = match found {
+        Some(found) if decision.is_resumed => found.session,
+        _ => SessionId(session::next(c, "session").await?),
+    };
+    let epoch = Epoch(session::next(c, "epoch").await?);
+    session::claim(c, node, claim, (session, epoch)).await?;
+    let mut claimed = Claimed {
+        session,
+        epoch,
+        is_present: decision.is_resumed,
+        previous: decision.previous,
+        discarded: decision.discarded,
+        subscriptions: Vec::new(),
+        received: Vec::new(),
+    };
+    if decision.is_resumed {
+        will::cancel(c, &claim.client_id).await?; // [MQTT-3.1.3-9]
+        claimed.subscriptions = subscription::read(c, session).await?;
+        claimed.received = received::read(c, session).await?;
+    }
+    if let Some(discarded) = decision.discarded {
+        session::end(c, discarded).await?;
+        will::hasten(c, &claim.client_id).await?;
+    }
+    if let Some(will) = &claim.will {
+        will::insert(c, node, (&claim.client_id, session, epoch), will).await?;
+    }
+    Ok(claimed)
+}
+
+/// See [`Store::commit`](crate::Store::commit).
+pub(super) async fn commit(
+    c: &mut SqliteConnection,
+    node: NodeId,
+    batch: &Batch,
+) -> Result<Committed, StoreError> {
+    node::check(c, node).await?;
+    let ids = batch.messages.len() + batch.moved.len() + batch.retained.len();
+    let base = if ids == 0 {
+        0
+    } else {
+        session::next(c, "batch").await? << 16
+    };
+    let moved_base = base + super::limit(batch.messages.len());
+    let retained_base = moved_base + super::limit(batch.moved.len());
+    queue::insert(c, node, base, &batch.messages).await?;
+    queue::move_entries(c, node, moved_base, &batch.moved).await?;
+    for (version, change) in (retained_base..).zip(&batch.retained) {
+        retained::upsert(c, version, change).await?;
+    }
+    for id in &batch.received {
+        received::insert(c, id).await?;
+    }
+    for id in &batch.forgotten {
+        received::delete(c, id).await?;
+    }
+    for sent in &batch.sent {
+        queue::set_sent(c, sent).await?;
+    }
+    for released in &batch.released {
+        queue::set_released(c, *released).await?;
+    }
+    for acknowledged in &batch.acknowledged {
+        queue::acknowledge(c, acknowledged).await?;
+    }
+    for change in &batch.subscribed {
+        subscription::upsert(c, change).await?;
+    }
+    for unsubscribed in &batch.unsubscribed {
+        subscription::delete(c, unsubscribed).await?;
+    }
+    for detached in &batch.detached {
+        session::detach(c, detached).await?;
+    }
+    for will in &batch.wills {
+        will::delete(c, will).await?;
+    }
+    Ok(Committed { base })
+}
+
+/// See [`Store::bury`](crate::Store::bury).
+pub(super) async fn bury(
+    c: &mut SqliteConnection,
+    node: NodeId,
+    suspect: NodeId,
+) -> Result<Option<Buried>, StoreError> {
+    node::check(c, node).await?;
+    if !node::mark_buried(c, suspect).await? {
+        return Ok(None);
+    }
+    // While the owner still stands there.
+    let shared = queue::shared(c, suspect, MAX_SHARED).await?;
+    will::let_go(c, suspect).await?;
+    session::let_go(c, suspect).await?;
+    Ok(Some(Buried {
+        node: suspect,
+        shared,
+    }))
+}
+
+/// See [`Store::sessions`](crate::Store::sessions).
+pub(super) async fn snapshots(
+    c: &mut SqliteConnection,
+    after: SessionId,
+    most: usize,
+) -> Result<Vec<SessionSnapshot>, StoreError> {
+    let mut snapshots = Vec::new();
+    for (id, client_id, epoch, owner) in session::read(c, after, most).await? {
+        snapshots.push(SessionSnapshot {
+            session: SessionId(id),
+            client_id,
+            epoch: Epoch(epoch),
+            owner: owner.map(NodeId),
+            subscriptions: subscription::read(c, SessionId(id)).await?,
+        });
+    }
+    Ok(snapshots)
+}
+
+/// Where the next sweep goes on.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Position {
+    session: i64,
+    message: i64,
+}
+
+/// See [`Store::sweep`](crate::Store::sweep).
+pub(super) async fn sweep(
+    c: &mut SqliteConnection,
+    position: Position,
+) -> Result<(Position, u64), StoreError> {
+    let now = now();
+    let ended = session::find_ended(c, now - ENDED_MILLIS, SESSIONS).await?;
+    let page = session::find_stray(c, position.session, SESSIONS).await?;
+    let next_session = page
+        .last()
+        .map_or(0, |(id, _)| if page.len() < SESSIONS { 0 } else { *id });
+    let stray = page
+        .into_iter()
+        .filter_map(|(id, is_stray)| is_stray.then_some(id));
+    let mut rows = 0;
+    for session in ended.into_iter().chain(stray) {
+        for message in queue::delete_of(c, session, ROWS).await? {
+            rows += 1 + queue::delete_unused(c, message).await?;
+        }
+        rows += received::delete_of(c, session).await?;
+        rows += subscription::delete_of(c, session).await?;
+        rows += session::delete_ended(c, session).await?;
+    }
+    let (message, messages) = queue::sweep_messages(c, position.message, ROWS).await?;
+    rows += messages;
+    rows += retained::sweep(c, now - GONE_MILLIS).await?;
+    rows += node::forget(c, now - GONE_MILLIS).await?;
+    Ok((
+        Position {
+            session: next_session,
+            message: message.unwrap_or(0),
+        },
+        rows,
+    ))
+}
