@@ -1,0 +1,277 @@
+//! Batches: every kind of change, and the identifiers they are given.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ibc::{
+    Acknowledged, Batch, EntryId, MessageId, Moved, NewEntry, NodeId, ReceivedId, RetainedChange,
+    Sent, SessionId, Store as _,
+};
+
+use crate::bed::{Bed, LEASE, claim, entry, message, messages, postgres, subscribed, subscription};
+use crate::{on_both, server};
+
+fn retained(topic_name: &str, body: Option<&str>, expiry_interval: Option<u32>) -> RetainedChange {
+    RetainedChange {
+        topic_name: topic_name.into(),
+        body: body.map(|body| Bytes::copy_from_slice(body.as_bytes())),
+        expiry_interval,
+    }
+}
+
+fn changes(retained: Vec<RetainedChange>) -> Batch {
+    Batch {
+        retained,
+        ..Batch::default()
+    }
+}
+
+async fn topics(bed: &Bed) -> Vec<String> {
+    let page = bed.store().retained("", 100).await.unwrap();
+    page.into_iter().map(|message| message.topic_name).collect()
+}
+
+on_both! {
+    async fn an_empty_batch_needs_no_identifiers(bed: Bed) {
+        assert_eq!(bed.commit(Batch::default()).await, 0);
+        let received = vec![ReceivedId { session: SessionId(1), packet_id: 1 }];
+        assert_eq!(bed.commit(Batch { received, ..Batch::default() }).await, 0);
+    }
+
+    async fn messages_are_queued_in_order_with_the_identifiers_promised(bed: Bed) {
+        let (a, b) = (bed.claim(claim("a", 60)).await.session, bed.claim(claim("b", 60)).await.session);
+        let first = bed.commit(messages(vec![message("0", &[a, b]), message("1", &[b])])).await;
+        let second = bed.commit(messages(vec![message("2", &[a])])).await;
+        assert!(second > first + 1);
+        assert_eq!(bed.bodies(a).await, ["0", "2"]);
+        assert_eq!(bed.bodies(b).await, ["0", "1"]);
+        let queue = bed.store().queued(b, &[], 10).await.unwrap();
+        assert_eq!(queue[1].entry, EntryId(first + 1));
+        assert_eq!(queue[1].message, MessageId(first + 1));
+        assert_eq!(queue[1].source, bed.node);
+        assert_eq!(&queue[1].options[..], [1, 2]);
+        assert_eq!((queue[1].packet_id, queue[1].is_released), (None, false));
+        assert_eq!(queue[1].share, None);
+    }
+
+    async fn a_large_batch_keeps_its_order(bed: Bed) {
+        let session = bed.claim(claim("a", 60)).await.session;
+        let many: Vec<_> = (0..1003).map(|i| message(i.to_string(), &[session])).collect();
+        bed.commit(messages(many)).await;
+        let queue = bed.store().queued(session, &[], 2000).await.unwrap();
+        assert_eq!(queue.len(), 1003);
+        for (i, entry) in queue.iter().enumerate() {
+            assert_eq!(entry.body, i.to_string().as_bytes());
+        }
+    }
+
+    async fn what_was_seen_is_not_read_again(bed: Bed) {
+        let session = bed.claim(claim("a", 60)).await.session;
+        let base = bed.commit(messages((0..5).map(|i| message(i.to_string(), &[session])).collect())).await;
+        let read = async |seen: &[(NodeId, EntryId)], limit| {
+            let queue = bed.store().queued(session, seen, limit).await.unwrap();
+            queue.iter().map(|entry| entry.entry.0 - base).collect::<Vec<_>>()
+        };
+        assert_eq!(read(&[], 3).await, [0, 1, 2]);
+        assert_eq!(read(&[(bed.node, EntryId(base + 2))], 3).await, [3, 4]);
+        assert_eq!(read(&[(NodeId(999), EntryId(base + 2))], 9).await, [0, 1, 2, 3, 4]);
+        assert_eq!(read(&[(bed.node, EntryId(base + 1)), (NodeId(999), EntryId(0))], 2).await, [2, 3]);
+    }
+
+    async fn an_entry_goes_through_its_life(bed: Bed) {
+        let (a, b) = (bed.claim(claim("a", 60)).await.session, bed.claim(claim("b", 60)).await.session);
+        let base = bed.commit(messages(vec![message("m", &[a, b])])).await;
+        let sent = vec![Sent { session: a, entry: EntryId(base), packet_id: 65_535 }];
+        bed.commit(Batch { sent, ..Batch::default() }).await;
+        let released = vec![(a, EntryId(base))];
+        bed.commit(Batch { released, ..Batch::default() }).await;
+        let queue = bed.store().queued(a, &[], 10).await.unwrap();
+        assert_eq!((queue[0].packet_id, queue[0].is_released), (Some(65_535), true));
+        let done = |session| Acknowledged { session, entry: EntryId(base), message: MessageId(base) };
+        bed.commit(Batch { acknowledged: vec![done(a)], ..Batch::default() }).await;
+        assert_eq!((bed.count("queue").await, bed.count("message").await), (1, 1));
+        bed.commit(Batch { acknowledged: vec![done(b)], ..Batch::default() }).await;
+        assert_eq!((bed.count("queue").await, bed.count("message").await), (0, 0));
+    }
+
+    /// [MQTT-4.8.2-5]
+    async fn entries_move_from_session_to_session_once(bed: Bed) {
+        let (a, b) = (bed.claim(claim("a", 60)).await.session, bed.claim(claim("b", 60)).await.session);
+        let shared = |session| NewEntry { share: Some("$share/g/t".into()), ..entry(session) };
+        let base = bed.commit(messages(vec![
+            ibc::NewMessage { body: Bytes::from_static(b"m"), entries: vec![shared(a)] },
+        ])).await;
+        let moved = Moved { from: a, entry: EntryId(base), message: MessageId(base), to: shared(b) };
+        let batch = Batch {
+            messages: vec![message("new", &[b])],
+            moved: vec![moved.clone()],
+            ..Batch::default()
+        };
+        let second = bed.commit(batch.clone()).await;
+        assert_eq!(bed.bodies(a).await, [""; 0]);
+        assert_eq!(bed.bodies(b).await, ["new", "m"]);
+        let queue = bed.store().queued(b, &[], 10).await.unwrap();
+        assert_eq!(queue[1].entry, EntryId(second + 1));
+        assert_eq!(queue[1].message, MessageId(base));
+        assert_eq!(queue[1].share.as_deref(), Some("$share/g/t"));
+        // It is not there any more.
+        bed.commit(Batch { moved: vec![moved], ..Batch::default() }).await;
+        assert_eq!(bed.bodies(b).await.len(), 2);
+    }
+
+    async fn received_identifiers_are_remembered_until_released(bed: Bed) {
+        let session = bed.claim(claim("a", 60)).await.session;
+        let ids = |ids: &[u16]| ids.iter().map(|id| ReceivedId { session, packet_id: *id }).collect();
+        bed.commit(Batch { received: ids(&[1, 2, 2, 3]), ..Batch::default() }).await;
+        bed.commit(Batch { received: ids(&[3, 4]), ..Batch::default() }).await;
+        bed.commit(Batch { forgotten: ids(&[2, 9]), ..Batch::default() }).await;
+        assert_eq!(bed.claim(claim("a", 60)).await.received, [1, 3, 4]);
+    }
+
+    async fn subscriptions_are_made_changed_and_removed(bed: Bed) {
+        let session = bed.claim(claim("a", 60)).await.session;
+        let long = format!("{}/#", "ü/x".repeat(13_000));
+        bed.commit(subscribed(session, vec![
+            subscription("a/#", 0, Some(1)),
+            subscription(&long, 1, None),
+            subscription("a/#", 2, Some(2)),
+        ])).await;
+        bed.commit(subscribed(session, vec![subscription(&long, 2, None)])).await;
+        let mut stored = bed.claim(claim("a", 60)).await.subscriptions;
+        stored.sort_by_key(|subscription| subscription.filter.as_str().len());
+        assert_eq!(stored, [subscription("a/#", 2, Some(2)), subscription(&long, 2, None)]);
+        let unsubscribed = vec![(session, long), (session, "not/there".into())];
+        bed.commit(Batch { unsubscribed, ..Batch::default() }).await;
+        assert_eq!(bed.claim(claim("a", 60)).await.subscriptions.len(), 1);
+    }
+
+    /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]
+    async fn retained_messages_are_set_replaced_and_removed(bed: Bed) {
+        let first = bed.commit(changes(vec![
+            retained("b", Some("1"), None), retained("a", Some("2"), None), retained("c", Some("3"), None),
+        ])).await;
+        let second = bed.commit(changes(vec![retained("c", None, None), retained("a", Some("4"), None)])).await;
+        let page = bed.store().retained("", 10).await.unwrap();
+        assert_eq!(page.len(), 2);
+        assert_eq!((&*page[0].topic_name, page[0].version), ("a", second + 1));
+        assert_eq!(page[0].body.as_deref(), Some(&b"4"[..]));
+        assert_eq!((&*page[1].topic_name, page[1].version), ("b", first));
+        assert_eq!(bed.store().retained("a", 10).await.unwrap().len(), 1);
+        assert_eq!(bed.store().retained("", 1).await.unwrap().len(), 1);
+        let changed = bed.store().retained_since(Duration::from_secs(60)).await.unwrap();
+        let removed = changed.iter().find(|message| message.topic_name == "c").unwrap();
+        assert_eq!((changed.len(), removed.body.as_ref()), (3, None));
+        assert_eq!(removed.version, second);
+        bed.age("retained", "updated_at", 61).await;
+        assert!(bed.store().retained_since(Duration::from_secs(60)).await.unwrap().is_empty());
+    }
+
+    async fn retained_messages_come_in_the_order_of_their_topics(bed: Bed) {
+        let start: String = (0..700).map(|i| char::from(b'a' + (i * 7 % 26) as u8)).collect();
+        let mut names = ["a", "a/b", "Z", "ä", "/", "$x", "a b", "𝄞", "\u{ffff}"].map(String::from).to_vec();
+        names.extend((0..5).map(|i| format!("{start}{i}")));
+        names.push(format!("{start}{}", "long".repeat(15_000)));
+        bed.commit(changes(names.iter().map(|name| retained(name, Some("x"), None)).collect())).await;
+        names.sort();
+        assert_eq!(topics(&bed).await, names);
+        let mut paged: Vec<String> = Vec::new();
+        loop {
+            let after = paged.last().cloned().unwrap_or_default();
+            let page = bed.store().retained(&after, 2).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page.into_iter().map(|message| message.topic_name));
+        }
+        assert_eq!(paged, names);
+    }
+
+    /// [MQTT-3.3.2-5]
+    async fn an_expired_retained_message_is_not_read(bed: Bed) {
+        bed.commit(changes(vec![retained("t", Some("1"), Some(60)), retained("u", Some("1"), Some(u32::MAX))])).await;
+        assert_eq!(topics(&bed).await, ["t", "u"]);
+        bed.age("retained", "expires_at", 61).await;
+        assert_eq!(topics(&bed).await, ["u"]);
+        bed.commit(changes(vec![retained("t", Some("2"), None)])).await;
+        assert_eq!(topics(&bed).await, ["t", "u"]);
+    }
+
+    async fn a_batch_of_every_kind_is_committed_together(bed: Bed) {
+        let a = bed.claim(claim("a", 60)).await;
+        let base = bed.commit(messages(vec![message("0", &[a.session]), message("1", &[a.session]), message("2", &[a.session])])).await;
+        let b = bed.claim(claim("b", 60)).await;
+        let mut batch = subscribed(a.session, vec![subscription("x", 1, None)]);
+        batch.messages = vec![message("3", &[a.session]), message("4", &[b.session])];
+        batch.moved = vec![Moved { from: a.session, entry: EntryId(base), message: MessageId(base), to: entry(b.session) }];
+        batch.retained = vec![retained("t", Some("r"), None)];
+        batch.received = vec![ReceivedId { session: a.session, packet_id: 7 }];
+        batch.forgotten = vec![ReceivedId { session: a.session, packet_id: 8 }];
+        batch.sent = vec![Sent { session: a.session, entry: EntryId(base + 1), packet_id: 9 }];
+        batch.released = vec![(a.session, EntryId(base + 1))];
+        batch.acknowledged = vec![Acknowledged { session: a.session, entry: EntryId(base + 2), message: MessageId(base + 2) }];
+        batch.unsubscribed = vec![(a.session, "y".into())];
+        batch.wills = vec![ibc::WillKey { client_id: "z".into(), epoch: ibc::Epoch(1) }];
+        batch.detached = crate::bed::detached(&b, "b", 60, ibc::WillFate::Delay).detached;
+        let base = bed.commit(batch).await;
+        assert_eq!(bed.bodies(a.session).await, ["1", "3"]);
+        assert_eq!(bed.bodies(b.session).await, ["4", "0"]);
+        assert_eq!(bed.store().retained("", 10).await.unwrap()[0].version, base + 3);
+        assert_eq!(bed.store().queued(b.session, &[], 9).await.unwrap()[1].entry, EntryId(base + 2));
+        assert_eq!(bed.count("message").await, 4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_write_into_one_queue_and_each_is_read_in_its_order() {
+    let url = server::new_database().await;
+    let (a, b) = (postgres(&url).await, postgres(&url).await);
+    let node_a = a.join("a", "1", LEASE).await.unwrap().node;
+    let node_b = b.join("b", "1", LEASE).await.unwrap().node;
+    let session = a.claim(node_a, &[claim("c", 60)]).await.unwrap()[0].session;
+    let write = async |store: &ibc::postgres::Postgres, node| {
+        for i in 0..50 {
+            let many = (0..4)
+                .map(|j| message(format!("{}", i * 4 + j), &[session]))
+                .collect();
+            store.commit(node, &messages(many)).await.unwrap();
+        }
+    };
+    let read = async || {
+        let mut seen: Vec<(NodeId, EntryId)> = Vec::new();
+        let mut counts = std::collections::HashMap::new();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while counts.values().sum::<i32>() < 400 && tokio::time::Instant::now() < deadline {
+            for entry in b.queued(session, &seen, 33).await.unwrap() {
+                let count: &mut i32 = counts.entry(entry.source).or_default();
+                assert_eq!(entry.body, count.to_string().as_bytes());
+                *count += 1;
+                seen.retain(|(node, _)| *node != entry.source);
+                seen.push((entry.source, entry.entry));
+            }
+        }
+        assert_eq!(counts.get(&node_a), Some(&200));
+        assert_eq!(counts.get(&node_b), Some(&200));
+    };
+    tokio::join!(write(&a, node_a), write(&b, node_b), read());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_retained_changes_the_larger_version_wins() {
+    let url = server::new_database().await;
+    let (a, b) = (postgres(&url).await, postgres(&url).await);
+    let node_a = a.join("a", "1", LEASE).await.unwrap().node;
+    let node_b = b.join("b", "1", LEASE).await.unwrap().node;
+    for i in 0..100 {
+        let topics = ["x", "y", "z"];
+        let of = |text: &str| changes(topics.map(|t| retained(t, Some(text), None)).to_vec());
+        let (batch_a, mut batch_b) = (of(&format!("a{i}")), of(&format!("b{i}")));
+        batch_b.retained.reverse();
+        let (from_a, from_b) = tokio::join!(a.commit(node_a, &batch_a), b.commit(node_b, &batch_b));
+        let (base_a, base_b) = (from_a.unwrap().base, from_b.unwrap().base);
+        let winner = if base_a > base_b { "a" } else { "b" };
+        for message in a.retained("", 9).await.unwrap() {
+            assert_eq!(message.body.unwrap(), format!("{winner}{i}").as_bytes());
+            assert!(message.version >= base_a.max(base_b));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Frames from node to node.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ibc::postgres::Postgres;
+use ibc::{Cursor, Forward as _, Frame, NodeId, Store as _, StoreError};
+
+use crate::bed::{LEASE, postgres};
+use crate::server;
+
+fn frame(destination: NodeId, sequence: i64) -> Frame {
+    let body = Bytes::from(format!("{destination}/{sequence}"));
+    Frame {
+        destination,
+        sequence,
+        body,
+    }
+}
+
+async fn node(url: &str, name: &str) -> (Postgres, NodeId) {
+    let store = postgres(url).await;
+    let node = store.join(name, "1", LEASE).await.unwrap().node;
+    (store, node)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_come_in_order_and_once() {
+    let url = server::new_database().await;
+    let ((a, node_a), (b, node_b), (c, node_c)) = (
+        node(&url, "a").await,
+        node(&url, "b").await,
+        node(&url, "c").await,
+    );
+    a.append(
+        node_a,
+        &[frame(node_c, 1), frame(node_b, 1), frame(node_c, 2)],
+    )
+    .await
+    .unwrap();
+    b.append(node_b, &[frame(node_c, 1)]).await.unwrap();
+    // Sent again: nothing changes.
+    let other = Frame {
+        body: Bytes::from_static(b"other"),
+        ..frame(node_c, 2)
+    };
+    a.append(node_a, &[other, frame(node_c, 3)]).await.unwrap();
+    a.append(node_a, &[]).await.unwrap();
+
+    let all = c.read(node_c, &[], 100).await.unwrap();
+    let order: Vec<_> = all
+        .iter()
+        .map(|frame| (frame.source, frame.sequence))
+        .collect();
+    assert_eq!(order, [(node_a, 1), (node_a, 2), (node_a, 3), (node_b, 1)]);
+    assert_eq!(all[1].body, format!("{node_c}/2").as_bytes());
+    let cursors = [Cursor {
+        source: node_a,
+        sequence: 2,
+    }];
+    let rest = c.read(node_c, &cursors, 100).await.unwrap();
+    assert_eq!(rest.len(), 2);
+    // A busy source does not keep the others out.
+    let cursors = [node_a, node_b].map(|source| Cursor {
+        source,
+        sequence: 0,
+    });
+    let some = c.read(node_c, &cursors, 2).await.unwrap();
+    assert_eq!(
+        some.iter().map(|frame| frame.source).collect::<Vec<_>>(),
+        [node_a, node_b]
+    );
+    c.consumed(
+        node_c,
+        &[Cursor {
+            source: node_a,
+            sequence: 2,
+        }],
+    )
+    .await
+    .unwrap();
+    assert_eq!(server::number(&url, "select count(*) from frame").await, 3);
+    assert_eq!(c.read(node_c, &[], 100).await.unwrap().len(), 2);
+    assert_eq!(b.read(node_b, &[], 100).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_node_sends_nothing_and_frames_to_it_are_swept() {
+    let url = server::new_database().await;
+    let ((a, node_a), (b, node_b)) = (node(&url, "a").await, node(&url, "b").await);
+    b.append(node_b, &[frame(node_a, 1), frame(node_b, 1)])
+        .await
+        .unwrap();
+    a.leave(node_a).await.unwrap();
+    let error = a.append(node_a, &[frame(node_b, 1)]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Fenced));
+    assert_eq!(b.sweep().await.unwrap(), 1);
+    assert_eq!(server::number(&url, "select count(*) from frame").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doorbell_rings_soon() {
+    let url = server::new_database().await;
+    let ((a, node_a), (b, node_b)) = (node(&url, "a").await, node(&url, "b").await);
+    let long = Duration::from_secs(20);
+    // The first call listens and returns, because somebody may have rung before.
+    b.wait(node_b, long).await.unwrap();
+    let started = Instant::now();
+    for sequence in 1..=50 {
+        let ring = async {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            a.append(node_a, &[frame(node_b, sequence)]).await.unwrap();
+        };
+        let (waited, ()) = tokio::join!(b.wait(node_b, long), ring);
+        waited.unwrap();
+        let cursors = [Cursor {
+            source: node_a,
+            sequence: sequence - 1,
+        }];
+        assert_eq!(b.read(node_b, &cursors, 10).await.unwrap().len(), 1);
+    }
+    assert!(started.elapsed() < long, "a ring was lost");
+    // Somebody rang before the call, several times: one return.
+    a.append(node_a, &[frame(node_b, 51)]).await.unwrap();
+    a.append(node_a, &[frame(node_b, 52), frame(node_a, 1)])
+        .await
+        .unwrap();
+    b.wait(node_b, long).await.unwrap();
+    // Nobody rings.
+    while {
+        let started = Instant::now();
+        b.wait(node_b, Duration::from_millis(200)).await.unwrap();
+        started.elapsed() < Duration::from_millis(200)
+    } {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_may_be_cancelled() {
+    let url = server::new_database().await;
+    let ((a, node_a), (b, node_b)) = (node(&url, "a").await, node(&url, "b").await);
+    b.wait(node_b, LEASE).await.unwrap();
+    for sequence in 1..=20 {
+        for _ in 0..5 {
+            let short = Duration::from_millis(1);
+            assert!(
+                tokio::time::timeout(short, b.wait(node_b, LEASE))
+                    .await
+                    .is_err()
+            );
+        }
+        a.append(node_a, &[frame(node_b, sequence)]).await.unwrap();
+        let started = Instant::now();
+        b.wait(node_b, LEASE).await.unwrap();
+        assert!(started.elapsed() < LEASE);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doorbell_survives_the_loss_of_its_connection() {
+    let url = server::new_database().await;
+    let ((a, node_a), (b, node_b)) = (node(&url, "a").await, node(&url, "b").await);
+    b.wait(node_b, LEASE).await.unwrap();
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+                where datname = current_database() and pid <> pg_backend_pid()";
+    server::execute(&url, cut).await.unwrap();
+    // Returns at once, with or without an error, and listens again.
+    let started = Instant::now();
+    while b.wait(node_b, LEASE).await.is_err() {}
+    let mut sequence = 0;
+    loop {
+        sequence += 1;
+        let appended = a.append(node_a, &[frame(node_b, sequence)]).await;
+        let _ = b.wait(node_b, LEASE).await;
+        let read = b.read(node_b, &[], 100).await;
+        if appended.is_ok() && read.is_ok_and(|frames| !frames.is_empty()) {
+            break;
+        }
+        assert!(sequence < 20);
+    }
+    assert!(started.elapsed() < LEASE * 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_clusters_in_one_database_do_not_meet() {
+    let url = server::new_database().await;
+    server::execute(&url, "create schema one; create schema two")
+        .await
+        .unwrap();
+    let in_schema = |name: &str| format!("{url}?options=-csearch_path%3D{name}");
+    let (one, node_one) = node(&in_schema("one"), "a").await;
+    let (two, node_two) = node(&in_schema("two"), "a").await;
+    assert_eq!(node_one, node_two);
+    two.wait(node_two, LEASE).await.unwrap();
+    one.append(node_one, &[frame(node_one, 1)]).await.unwrap();
+    let started = Instant::now();
+    two.wait(node_two, Duration::from_millis(300))
+        .await
+        .unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert!(two.read(node_two, &[], 9).await.unwrap().is_empty());
+    assert_eq!(one.read(node_one, &[], 9).await.unwrap().len(), 1);
+    let locks = "select count(distinct (classid, objid)) from pg_locks where locktype = 'advisory'
+                    and database = (select oid from pg_database where datname = current_database())";
+    assert_eq!(server::number(&url, locks).await, 2);
+}
