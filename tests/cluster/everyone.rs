@@ -27,7 +27,7 @@ async fn talk(builder: Builder, me: usize, ready: std::sync::Arc<Barrier>) {
             }
             sent += 1;
         }
-        if sent % 60 == 0 {
+        if sent.is_multiple_of(60) {
             client.settle().await;
         }
     }

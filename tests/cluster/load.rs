@@ -41,11 +41,6 @@ impl Seen {
         }
     }
 
-    /// How many different messages of a publisher have come.
-    pub fn count(&self, name: &str) -> u32 {
-        self.next.get(name).copied().unwrap_or(0)
-    }
-
     /// How many different messages have come.
     pub fn total(&self) -> u32 {
         self.next.values().sum()

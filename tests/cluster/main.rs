@@ -3,6 +3,7 @@
 //! `CAUSEWAY_TEST_KILLS` says how often the tests that kill nodes are repeated (3).
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -24,7 +25,6 @@ mod share;
 mod wills;
 
 /// How often a test that kills something is repeated.
-#[expect(clippy::disallowed_methods, reason = "a setting of the tests")]
 fn rounds() -> usize {
     std::env::var("CAUSEWAY_TEST_KILLS")
         .ok()

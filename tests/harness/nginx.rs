@@ -33,7 +33,7 @@ impl Nginx {
             .find(|path| Path::new(path).exists())
             .expect("no nginx: apt-get install nginx libnginx-mod-stream");
         let mut command = process::mortal(program);
-        command.arg("-p").arg(scratch.path()).arg("-c").arg(path);
+        command.arg("-c").arg(path);
         command.args(["-g", "daemon off; master_process off;"]);
         let process = Process::start(command, scratch.path().join("log"));
         let mut nginx = Self {

@@ -306,6 +306,11 @@ impl TestNode {
         self.process.as_ref().expect("the node runs").signal("TERM");
     }
 
+    /// SIGINT (Ctrl-C), without waiting.
+    pub fn interrupt(&self) {
+        self.process.as_ref().expect("the node runs").signal("INT");
+    }
+
     /// Waits for the end of its process after [`Self::terminate`].
     pub async fn ended(&mut self) -> ExitStatus {
         let status = self

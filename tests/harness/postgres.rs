@@ -5,7 +5,7 @@ use std::{
     io::Read as _,
     net::TcpListener,
     path::PathBuf,
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -14,10 +14,10 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::{Scratch, process, scratch};
 
-/// The server's URL, without the database, and the pipe that keeps a private one alive.
+/// The server's URL, without the database, and the process (and pipe) of a private one.
 struct Server {
     base: String,
-    _alive: Option<ChildStdin>,
+    _alive: Option<Child>,
 }
 
 static SERVER: Mutex<Option<Server>> = Mutex::new(None);
@@ -112,7 +112,7 @@ fn start() -> Server {
     }
     Server {
         base: format!("postgres://postgres@127.0.0.1:{port}"),
-        _alive: child.stdin.take(),
+        _alive: Some(child),
     }
 }
 

@@ -206,7 +206,7 @@ everywhere! {
         let mut subscriber = site.client("subscriber").await;
         let options = mqtt::SubscriptionOptions { qos: Qos::ExactlyOnce, ..Default::default() };
         let granted = subscriber.subscribe_with("a", options, None).await;
-        assert_eq!(granted, ReasonCode::GrantedQos1);
+        assert!(!granted.is_error(), "[MQTT-3.2.2-10] {granted}");
         let mut publisher = site.client("publisher").await;
         publisher.start(message("a", "x", Qos::ExactlyOnce)).await;
         publisher.closed_with(ReasonCode::QosNotSupported).await;

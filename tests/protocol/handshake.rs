@@ -124,6 +124,7 @@ everywhere! {
         publish.dup = false;
         publisher.send(&Packet::Publish(publish)).await;
         assert!(matches!(publisher.packet().await, Some(Packet::PubRec(_))));
+        publisher.send(&Packet::PubRel(ack(packet_id))).await;
         assert_eq!(subscriber.recv().await.message.text(), "once");
     }
 

@@ -280,5 +280,5 @@ everywhere! {
 }
 
 async fn count(site: &harness::Site) -> f64 {
-    site.metric("causeway_packets_refused_total", &[]).await
+    site.metric("causeway_packets_malformed_total", &[]).await
 }
