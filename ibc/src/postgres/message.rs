@@ -23,10 +23,12 @@ const INSERT: &str = fenced!(
 /// `$1` messages. Deletes those that nobody waits for. Relies on `queue_message_id`.
 ///
 /// Runs after the entries were deleted and that was committed: of two that delete the last two entries
-/// at once, neither would see the other's deletion before.
+/// at once, neither would see the other's deletion before. Does not wait for the disk: what a crash brings
+/// back is swept.
 const DELETE_UNUSED: &str = "
     delete from message m
-     where m.id = any($1::bigint[])
+     where (select set_config('synchronous_commit', 'off', true)) is not null
+       and m.id = any($1::bigint[])
        and not exists (select 1 from queue q where q.message_id = m.id)";
 
 /// `$1` after which message, `$2` how many to look at. Relies on `queue_message_id`.

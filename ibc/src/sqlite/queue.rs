@@ -1,5 +1,7 @@
 //! Tables `queue` and `message`: which session waits for which message, and each message once.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, SqliteConnection};
@@ -24,6 +26,17 @@ const DELETE: &str = "delete from queue where session_id = ?1 and id = ?2";
 const DELETE_UNUSED: &str = "
     delete from message
      where id = ?1 and not exists (select 1 from queue where message_id = ?1)";
+
+/// `?1` JSON array of pairs of session and entry.
+const DELETE_MANY: &str = "
+    delete from queue
+     where (session_id, id) in (select value ->> 0, value ->> 1 from json_each(?1))";
+
+/// `?1` JSON array of messages. Relies on `queue_message_id`.
+const DELETE_MANY_UNUSED: &str = "
+    delete from message
+     where id in (select value from json_each(?1))
+       and not exists (select 1 from queue where message_id = message.id)";
 
 /// `?1` session, `?2` entry, `?3` packet identifier.
 const SENT: &str = "update queue set packet_id = ?3 where session_id = ?1 and id = ?2";
@@ -167,13 +180,29 @@ pub(super) async fn set_released(
     Ok(())
 }
 
-/// Deletes an entry, and its message if that was the last one.
+/// Deletes entries, and their messages if those were the last ones.
 pub(super) async fn acknowledge(
     c: &mut SqliteConnection,
-    acknowledged: &Acknowledged,
+    acknowledged: &[Acknowledged],
 ) -> Result<(), StoreError> {
-    delete_entry(c, acknowledged.session, acknowledged.entry).await?;
-    delete_unused(c, acknowledged.message.0).await?;
+    let mut entries = String::from("[");
+    let mut messages = String::from("[");
+    for (index, done) in acknowledged.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        // Writing into a String does not fail.
+        let _ = write!(entries, "{comma}[{},{}]", done.session, done.entry);
+        let _ = write!(messages, "{comma}{}", done.message);
+    }
+    entries.push(']');
+    messages.push(']');
+    sqlx::query(DELETE_MANY)
+        .bind(entries)
+        .execute(&mut *c)
+        .await?;
+    sqlx::query(DELETE_MANY_UNUSED)
+        .bind(messages)
+        .execute(c)
+        .await?;
     Ok(())
 }
 

@@ -108,8 +108,8 @@ pub(super) async fn commit(
     for released in &batch.released {
         queue::set_released(c, *released).await?;
     }
-    for acknowledged in &batch.acknowledged {
-        queue::acknowledge(c, acknowledged).await?;
+    if !batch.acknowledged.is_empty() {
+        queue::acknowledge(c, &batch.acknowledged).await?;
     }
     for change in &batch.subscribed {
         subscription::upsert(c, change).await?;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use ibc::{
     Acknowledged, Batch, EntryId, MessageId, Moved, NewEntry, NodeId, ReceivedId, RetainedChange,
-    Sent, SessionId, Store as _,
+    Sent, SessionId, Store as _, StoreError,
 };
+use sqlx::{Connection as _, PgConnection};
 
 use crate::bed::{Bed, LEASE, claim, entry, message, messages, postgres, subscribed, subscription};
 use crate::{on_both, server};
@@ -274,4 +275,71 @@ async fn of_two_retained_changes_the_larger_version_wins() {
             assert!(message.version >= base_a.max(base_b));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_waits_while_somebody_decides_whether_its_node_is_dead() {
+    let url = server::new_database().await;
+    let store = postgres(&url).await;
+    let node = store.join("a", "1", LEASE).await.unwrap().node;
+    let session = store.claim(node, &[claim("c", 60)]).await.unwrap()[0].session;
+    // The key of the lock, as a transaction of the node has it.
+    let mut undertaker = PgConnection::connect(&url).await.unwrap();
+    let mut classes: Vec<(i32, i32)> = Vec::new();
+    let watched = async {
+        let locks = "select distinct classid::bigint::int, objid::bigint::int from pg_locks
+                      where locktype = 'advisory' and mode = 'ShareLock'";
+        while classes.is_empty() {
+            classes = sqlx::query_as(locks)
+                .fetch_all(&mut undertaker)
+                .await
+                .unwrap();
+        }
+    };
+    let many = || {
+        messages(
+            (0..2000)
+                .map(|i| message(i.to_string(), &[session]))
+                .collect(),
+        )
+    };
+    let writing = async {
+        for _ in 0..20 {
+            store.commit(node, &many()).await.unwrap();
+        }
+    };
+    tokio::join!(watched, writing);
+
+    for is_dead in [false, true] {
+        let mut tx = undertaker.begin().await.unwrap();
+        let (class, object) = classes[0];
+        let lock = "select pg_advisory_xact_lock($1, $2)";
+        sqlx::query(lock)
+            .bind(class)
+            .bind(object)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let decide = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if is_dead {
+                let sql = "update node set state = 'dead'";
+                sqlx::query(sql).execute(&mut *tx).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+        };
+        let started = std::time::Instant::now();
+        let batch = many();
+        let (result, ()) = tokio::join!(store.commit(node, &batch), decide);
+        assert!(started.elapsed() >= Duration::from_millis(200));
+        assert_eq!(
+            matches!(result, Err(StoreError::Fenced)),
+            is_dead,
+            "{result:?}"
+        );
+    }
+    assert_eq!(
+        server::number(&url, "select count(*) from message").await,
+        21 * 2000
+    );
 }

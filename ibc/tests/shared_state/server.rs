@@ -65,6 +65,7 @@ pub fn unique(prefix: &str) -> String {
     )
 }
 
+#[expect(clippy::zombie_processes, reason = "it ends when this process has ended")]
 fn start() -> Server {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
