@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The Causeway broker: one node, alone on an embedded database or in a cluster on one Postgres.
+//!
+//! ```text
+//! clients ── listener ─ connection ─ handle ─┬─ auth
+//! database ─ feed ───────────────────────────┼─ session  router  retain
+//! people ─── api, timer ─────────────────────┴─ delivery  cluster          crates: ibc, mqtt
+//! ```
+//!
+//! Calls go right and down, never back. `tests/rooms.rs` holds the map.
+
+mod api;
+mod auth;
+mod cluster;
+pub mod config;
+mod connection;
+mod delivery;
+mod feed;
+mod handle;
+mod listener;
+mod node;
+mod retain;
+mod router;
+mod session;
+mod shutdown;
+pub mod telemetry;
+mod timer;
+
+pub use listener::BindError;
+pub use node::{Node, StartError};

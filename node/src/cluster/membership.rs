@@ -1,0 +1,160 @@
+//! The lease of this node, and the life and death of the others.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use ibc::{Buried, NodeId, NodeState, StoreError, event::Event};
+use tokio::sync::{Notify, mpsc};
+use tracing::{info, warn};
+
+use super::Cluster;
+use crate::{shutdown::Shutdown, telemetry::chain};
+
+/// Why a node ends that the others have declared dead.
+pub(super) const FENCED: &str = "this node was declared dead by the cluster, because its lease ran out or its database connection was lost; restart it";
+
+/// Who is there has changed.
+#[derive(Debug)]
+pub(crate) enum MemberChange {
+    /// These nodes were alive when this one joined; comes once, first.
+    Found(Vec<NodeId>),
+    /// This node is dead; what its clients had of shared subscriptions comes with the one
+    /// change whose receiver is to give it to others.
+    Gone(Box<Buried>),
+}
+
+/// The lease of this node.
+pub(crate) struct Membership {
+    lease: Duration,
+    state: Mutex<(NodeState, Instant)>,
+    changed: Notify,
+    suspects: mpsc::Sender<NodeId>,
+}
+
+impl Membership {
+    pub(super) fn new(lease: Duration) -> (Self, mpsc::Receiver<NodeId>) {
+        let (suspects, receiver) = mpsc::channel(64);
+        let state = Mutex::new((NodeState::Joining, Instant::now()));
+        (Self { lease, state, changed: Notify::new(), suspects }, receiver)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (NodeState, Instant)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_state(&self, state: NodeState) {
+        self.lock().0 = state;
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn state(&self) -> NodeState {
+        self.lock().0
+    }
+
+    /// Whether the lease was renewed within its time.
+    pub(crate) fn has_lease(&self) -> bool {
+        self.lock().1.elapsed() < self.lease
+    }
+
+    /// Looks into whether `node` is dead. When full, the same question is under way anyway.
+    pub(crate) fn suspect(&self, node: NodeId) {
+        let _ = self.suspects.try_send(node);
+    }
+}
+
+/// Renews the lease and buries the dead until `shutdown` stops.
+pub(super) async fn run(
+    cluster: Arc<Cluster>,
+    mut suspects: mpsc::Receiver<NodeId>,
+    changes: mpsc::Sender<MemberChange>,
+    shutdown: Shutdown,
+) {
+    let lease = cluster.membership.lease;
+    let mut renewal = tokio::time::interval(lease / 3);
+    renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_first = true;
+    loop {
+        tokio::select! {
+            _ = renewal.tick() => {}
+            () = cluster.membership.changed.notified() => {}
+            suspect = suspects.recv() => {
+                let Some(suspect) = suspect else { return };
+                if bury(&cluster, suspect, &changes).await.is_err() {
+                    shutdown.fail(FENCED.to_owned());
+                    return;
+                }
+                continue;
+            }
+            () = shutdown.stopped() => return,
+        }
+        match renew(&cluster, &changes, is_first).await {
+            Ok(()) => is_first = false,
+            Err(StoreError::Fenced) => {
+                shutdown.fail(FENCED.to_owned());
+                return;
+            }
+            Err(error) => warn!(error = %chain(&error), "lease not renewed"),
+        }
+    }
+}
+
+async fn renew(
+    cluster: &Cluster,
+    changes: &mpsc::Sender<MemberChange>,
+    is_first: bool,
+) -> Result<(), StoreError> {
+    let state = cluster.membership.state();
+    let started = Instant::now();
+    let members =
+        cluster.databases.store.renew(cluster.node, state, cluster.membership.lease).await?;
+    cluster.membership.lock().1 = started;
+    let others: Vec<_> =
+        members.iter().filter(|member| member.node != cluster.node).collect();
+    cluster.metrics.members.set(i64::try_from(members.len()).unwrap_or(0));
+    let known = cluster.outgoing.peers();
+    for member in &others {
+        if cluster.outgoing.add_peer(member.node) {
+            info!(peer_node = %member.name, node_id = %member.node, "node joined");
+        }
+    }
+    if is_first {
+        let found = others.iter().map(|member| member.node).collect();
+        let _ = changes.send(MemberChange::Found(found)).await;
+    }
+    for member in &others {
+        if member.is_expired || member.is_absent {
+            bury(cluster, member.node, changes).await?;
+        }
+    }
+    for node in known {
+        if !members.iter().any(|member| member.node == node) {
+            // Another node has buried it, or it has left.
+            let gone = Buried { node, shared: Vec::new() };
+            let _ = changes.send(MemberChange::Gone(Box::new(gone))).await;
+        }
+    }
+    Ok(())
+}
+
+async fn bury(
+    cluster: &Cluster,
+    suspect: NodeId,
+    changes: &mpsc::Sender<MemberChange>,
+) -> Result<(), StoreError> {
+    match cluster.databases.store.bury(cluster.node, suspect).await {
+        Ok(Some(buried)) => {
+            warn!(node_id = %suspect, "node is dead, its clients were let go");
+            cluster.outgoing.broadcast(&Event::Buried(suspect));
+            let _ = changes.send(MemberChange::Gone(Box::new(buried))).await;
+            Ok(())
+        }
+        Ok(None) => Ok(()),
+        Err(StoreError::Fenced) => Err(StoreError::Fenced),
+        Err(error) => {
+            warn!(error = %chain(&error), node_id = %suspect, "cannot tell whether a node is dead");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! This node's part in what the nodes share: what it writes, claims and tells the others.
+//!
+//! Owns the queues towards the database and the list of peers. One task writes what must be
+//! durable, one carries frames to other nodes, one claims client IDs, one keeps the lease; each
+//! packs what came up while its previous statement was under way. It never decides who gets a
+//! message.
+
+mod claims;
+mod evictions;
+mod lane;
+mod membership;
+mod outgoing;
+mod progress;
+
+use std::{sync::Arc, time::Duration};
+
+use ibc::{Forward, NodeId, NodeState, QueuedEntry, SessionId, Store, StoreError};
+use tokio::sync::mpsc;
+
+pub(crate) use claims::ClaimError;
+pub(crate) use evictions::Evictions;
+pub(crate) use lane::{Lane, Urgency, Written};
+pub(crate) use membership::{MemberChange, Membership};
+pub(crate) use outgoing::{Barrier, Outgoing};
+pub(crate) use progress::{Progress, Ticket};
+
+use crate::{config, shutdown::Shutdown, telemetry::Metrics};
+
+/// The databases behind a node.
+#[derive(Clone)]
+pub(crate) struct Databases {
+    pub(crate) store: Arc<dyn Store>,
+    /// Nothing for a node alone.
+    pub(crate) forward: Option<Arc<dyn Forward>>,
+}
+
+/// This node's part in what the nodes share.
+pub(crate) struct Cluster {
+    /// This incarnation.
+    pub(crate) node: NodeId,
+    pub(crate) databases: Databases,
+    /// What must be durable.
+    pub(crate) durable: Lane,
+    /// What other nodes must be told.
+    pub(crate) outgoing: Outgoing,
+    /// Hand-overs that this node waits for.
+    pub(crate) evictions: Evictions,
+    pub(crate) membership: Membership,
+    pub(crate) progress: Progress,
+    claims: claims::Claims,
+    metrics: Arc<Metrics>,
+}
+
+/// Entries read from a queue at once. Larger than `mqtt.max_inflight`, so that what was in flight
+/// is in the first page.
+pub(crate) const PAGE: usize = 4096;
+
+/// How long a peer may leave a question unanswered before its death is looked into.
+const SUSPICION: Duration = Duration::from_millis(150);
+
+impl Cluster {
+    /// Joins the cluster and starts the tasks, except that for `durable`, see [`Lane::write`].
+    ///
+    /// # Errors
+    ///
+    /// [`ibc::JoinError`] if the name is taken or the database failed.
+    pub(crate) async fn join(
+        databases: Databases,
+        config: &config::Config,
+        metrics: Arc<Metrics>,
+        shutdown: &Shutdown,
+    ) -> Result<(Arc<Self>, mpsc::Receiver<MemberChange>), ibc::JoinError> {
+        let lease = config.cluster.lease;
+        let store = &databases.store;
+        let joined = store.join(&config.node.name, env!("CARGO_PKG_VERSION"), lease).await?;
+        let (claims, requests) = claims::Claims::new();
+        let (membership, inbox) = Membership::new(lease);
+        let cluster = Arc::new(Self {
+            node: joined.node,
+            databases,
+            durable: Lane::new(),
+            outgoing: Outgoing::new(),
+            evictions: Evictions::default(),
+            membership,
+            progress: Progress::default(),
+            claims,
+            metrics,
+        });
+        let (changes, receiver) = mpsc::channel(256);
+        shutdown.spawn(claims::run(Arc::clone(&cluster), requests, shutdown.clone()));
+        shutdown.spawn(outgoing::run(Arc::clone(&cluster), shutdown.clone()));
+        for previous in joined.previous {
+            cluster.membership.suspect(previous);
+        }
+        shutdown.spawn(membership::run(Arc::clone(&cluster), inbox, changes, shutdown.clone()));
+        Ok((cluster, receiver))
+    }
+
+    /// Claims a client ID for this node.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimError`] if the database does not answer; the client is told 0x88 and may repeat.
+    pub(crate) async fn claim(&self, claim: ibc::Claim) -> Result<ibc::Claimed, ClaimError> {
+        self.claims.claim(claim).await
+    }
+
+    /// Returns when everything told to peers before this call has been applied by all of them
+    /// that are alive. Cancel safe.
+    pub(crate) async fn barrier(&self) {
+        let barrier = self.outgoing.barrier();
+        self.passed(&barrier).await;
+    }
+
+    /// Returns when the peers have passed `barrier`, or are dead. Cancel safe.
+    pub(crate) async fn passed(&self, barrier: &Barrier) {
+        let mut confirmations = self.outgoing.confirmations();
+        loop {
+            let missing = self.outgoing.missing(barrier);
+            if missing.is_empty() {
+                return;
+            }
+            let wait = tokio::time::timeout(SUSPICION, confirmations.changed()).await;
+            if wait.is_err() {
+                for node in self.outgoing.missing(barrier) {
+                    self.membership.suspect(node);
+                }
+            }
+        }
+    }
+
+    /// Asks the previous owner of a client on another node to hand over, and waits until it has,
+    /// or is dead. Cancel safe.
+    pub(crate) async fn evict(&self, client_id: &mqtt::Str, owner: ibc::Owner, is_resumed: bool) {
+        let mut answer = self.evictions.expect(client_id.clone(), owner);
+        let event = ibc::event::Event::Evict {
+            client_id: client_id.clone(),
+            epoch: owner.epoch,
+            is_resumed,
+        };
+        if !self.outgoing.send(owner.node, &event) {
+            // Not a peer: it is dead, and perhaps not buried yet.
+            self.membership.suspect(owner.node);
+            return;
+        }
+        while tokio::time::timeout(SUSPICION, &mut answer).await.is_err() {
+            self.membership.suspect(owner.node);
+        }
+    }
+
+    /// A page of the queue of a session that this node owns, without what was seen.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] of the database.
+    pub(crate) async fn queued(
+        &self,
+        session: SessionId,
+        seen: &[(NodeId, ibc::EntryId)],
+    ) -> Result<Vec<QueuedEntry>, StoreError> {
+        self.databases.store.queued(session, seen, PAGE).await
+    }
+
+    /// Says that this node takes clients now.
+    pub(crate) fn set_state(&self, state: NodeState) {
+        self.membership.set_state(state);
+    }
+
+    /// Returns when both lanes have room for more. Cancel safe.
+    pub(crate) async fn room(&self) {
+        let mut progress = self.progress.watch();
+        while !self.has_room() {
+            // The sender lives as long as we do.
+            let _ = progress.changed().await;
+        }
+    }
+
+    /// Whether [`Cluster::room`] would return at once.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.durable.is_full() && !self.outgoing.is_full()
+    }
+}

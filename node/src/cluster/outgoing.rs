@@ -1,0 +1,240 @@
+//! What other nodes must be told, packed into frames per commit.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ahash::AHashMap;
+use bytes::BytesMut;
+use ibc::{Frame, NodeId, StoreError, event::Event};
+use tokio::sync::{Notify, watch};
+use tracing::warn;
+
+use super::{Cluster, Ticket};
+use crate::{shutdown::Shutdown, telemetry::chain};
+
+/// Publishers wait, and QoS 0 is dropped, when this much has piled up.
+const FULL_BYTES: usize = 32 << 20;
+
+/// Events on their way to other nodes, one stream for each.
+pub(crate) struct Outgoing {
+    state: Mutex<State>,
+    work: Notify,
+    confirmations: watch::Sender<u64>,
+}
+
+struct State {
+    peers: AHashMap<NodeId, Peer>,
+    /// The batch that is being filled.
+    number: u64,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Peer {
+    closed: Vec<BytesMut>,
+    open: BytesMut,
+    /// The last frame given to the database.
+    sequence: i64,
+    sync_sent: u64,
+    /// Nothing was added after the last [`Event::Sync`].
+    is_synced: bool,
+    sync_confirmed: u64,
+}
+
+impl Peer {
+    fn add(&mut self, event: &Event) -> usize {
+        let before = self.open.len();
+        event.encode(&mut self.open);
+        self.is_synced = false;
+        let added = self.open.len() - before;
+        if self.open.len() >= Frame::TARGET_BYTES {
+            self.closed.push(std::mem::take(&mut self.open));
+        }
+        added
+    }
+}
+
+/// What each peer must have confirmed.
+#[derive(Debug)]
+pub(crate) struct Barrier(Vec<(NodeId, u64)>);
+
+impl Outgoing {
+    pub(super) fn new() -> Self {
+        let state = State { peers: AHashMap::new(), number: 1, bytes: 0 };
+        Self {
+            state: Mutex::new(state),
+            work: Notify::new(),
+            confirmations: watch::Sender::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds `event` to the streams to `peers`; those that are no peers are left out. The ticket
+    /// is reached when the frames are committed.
+    pub(crate) fn send_to(&self, peers: &[NodeId], event: &Event) -> Ticket {
+        let mut state = self.lock();
+        let was_empty = state.bytes == 0;
+        let mut added = 0;
+        for node in peers {
+            if let Some(peer) = state.peers.get_mut(node) {
+                added += peer.add(event);
+            }
+        }
+        state.bytes += added;
+        let number = state.number;
+        drop(state);
+        if added == 0 {
+            return Ticket::default();
+        }
+        if was_empty {
+            self.work.notify_one();
+        }
+        Ticket { durable: 0, forwarded: number }
+    }
+
+    /// Adds `event` to the stream to `node`. Returns false if that is no peer.
+    pub(crate) fn send(&self, node: NodeId, event: &Event) -> bool {
+        self.send_to(&[node], event) != Ticket::default()
+    }
+
+    /// Adds `event` to the streams to all peers.
+    pub(crate) fn broadcast(&self, event: &Event) -> Ticket {
+        let peers: Vec<NodeId> = self.lock().peers.keys().copied().collect();
+        self.send_to(&peers, event)
+    }
+
+    /// Makes `node` a peer. Returns false if it was one.
+    pub(crate) fn add_peer(&self, node: NodeId) -> bool {
+        let mut state = self.lock();
+        let is_new = !state.peers.contains_key(&node);
+        state.peers.entry(node).or_default();
+        is_new
+    }
+
+    /// Forgets a dead peer. Returns false if it was none.
+    pub(crate) fn remove_peer(&self, node: NodeId) -> bool {
+        let was_peer = self.lock().peers.remove(&node).is_some();
+        self.confirmations.send_modify(|count| *count += 1);
+        was_peer
+    }
+
+    pub(crate) fn peers(&self) -> Vec<NodeId> {
+        self.lock().peers.keys().copied().collect()
+    }
+
+    /// Asks every peer to confirm what was sent so far.
+    pub(crate) fn barrier(&self) -> Barrier {
+        let mut state = self.lock();
+        let was_empty = state.bytes == 0;
+        let mut added = 0;
+        let mut wanted = Vec::with_capacity(state.peers.len());
+        for (node, peer) in &mut state.peers {
+            // One question answers everybody who asked since the last event.
+            if !peer.is_synced {
+                peer.sync_sent += 1;
+                let number = peer.sync_sent;
+                added += peer.add(&Event::Sync(number));
+                peer.is_synced = true;
+            }
+            wanted.push((*node, peer.sync_sent));
+        }
+        state.bytes += added;
+        drop(state);
+        if was_empty && added > 0 {
+            self.work.notify_one();
+        }
+        Barrier(wanted)
+    }
+
+    /// The peers that have not passed `barrier`.
+    pub(super) fn missing(&self, barrier: &Barrier) -> Vec<NodeId> {
+        let state = self.lock();
+        let is_missing = |(node, number): &&(NodeId, u64)| {
+            state.peers.get(node).is_some_and(|peer| peer.sync_confirmed < *number)
+        };
+        barrier.0.iter().filter(is_missing).map(|(node, _)| *node).collect()
+    }
+
+    /// Takes the answer of `node` to [`Event::Sync`].
+    pub(crate) fn confirm(&self, node: NodeId, number: u64) {
+        if let Some(peer) = self.lock().peers.get_mut(&node) {
+            peer.sync_confirmed = peer.sync_confirmed.max(number);
+        }
+        self.confirmations.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn confirmations(&self) -> watch::Receiver<u64> {
+        self.confirmations.subscribe()
+    }
+
+    /// Whether QoS 0 should be dropped and others should wait.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().bytes >= FULL_BYTES
+    }
+
+    fn cut(&self) -> Option<(u64, Vec<Frame>)> {
+        let mut state = self.lock();
+        if state.bytes == 0 {
+            return None;
+        }
+        state.bytes = 0;
+        let number = state.number;
+        state.number += 1;
+        let mut frames = Vec::new();
+        for (node, peer) in &mut state.peers {
+            let mut bodies = std::mem::take(&mut peer.closed);
+            if !peer.open.is_empty() {
+                bodies.push(std::mem::take(&mut peer.open));
+            }
+            // What is added now must ask again: this batch may be read before it.
+            peer.is_synced = false;
+            for body in bodies {
+                peer.sequence += 1;
+                let (destination, sequence) = (*node, peer.sequence);
+                frames.push(Frame { destination, sequence, body: body.freeze() });
+            }
+        }
+        Some((number, frames))
+    }
+}
+
+/// Commits frames until `shutdown` stops and nothing is left.
+pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
+    let outgoing = &cluster.outgoing;
+    let Some(forward) = cluster.databases.forward.clone() else { return };
+    loop {
+        let Some((number, frames)) = outgoing.cut() else {
+            tokio::select! {
+                () = outgoing.work.notified() => continue,
+                () = shutdown.stopped() => {}
+            }
+            if outgoing.lock().bytes == 0 {
+                return;
+            }
+            continue;
+        };
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match forward.append(cluster.node, &frames).await {
+                Ok(()) => break,
+                Err(StoreError::Fenced) => {
+                    shutdown.fail(super::membership::FENCED.to_owned());
+                    return;
+                }
+                Err(error) => {
+                    warn!(error = %chain(&error), "frames not forwarded, will repeat");
+                    cluster.metrics.commit_retries.inc();
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+        cluster.metrics.frames_sent.inc_by(u64::try_from(frames.len()).unwrap_or(0));
+        cluster.progress.set_forwarded(number);
+    }
+}

@@ -1,0 +1,224 @@
+//! Reads the settings from all sources and says everything that is wrong with them.
+
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::Path, time::Duration};
+
+use figment::{
+    Figment, Profile,
+    providers::{Env, Format, Serialized, Toml},
+    value::{Dict, Tag, Value},
+};
+
+use super::{AuthMode, Config};
+
+const PREFIX: &str = "CAUSEWAY_";
+
+/// One thing that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting, as in `mqtt.maximum_qos`; empty if no single one is at fault.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.key.is_empty() {
+            f.write_str(&self.text)
+        } else {
+            write!(f, "{}: {}", self.key, self.text)
+        }
+    }
+}
+
+/// The settings cannot be used. Nothing has been started.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError {
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl ConfigError {
+    fn one(key: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { problems: vec![Problem { key: key.into(), text: text.into() }] }
+    }
+}
+
+/// Settings from defaults, the file, the environment and `assignments` (`KEY=VALUE`), later
+/// ones first.
+///
+/// # Errors
+///
+/// [`ConfigError`] with every problem that could be told apart.
+pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Config, ConfigError> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(path) = file {
+        if !path.is_file() {
+            return Err(ConfigError::one("", format!("--conf {}: no such file", path.display())));
+        }
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    for (name, value) in Env::prefixed(PREFIX).iter() {
+        let key = name.as_str().to_lowercase().replace("__", ".");
+        let variable = format!("{PREFIX}{}", name.as_str().to_uppercase());
+        figment = assign(figment, &key, &value, &variable)?;
+    }
+    for assignment in assignments {
+        let Some((key, value)) = assignment.split_once('=') else {
+            return Err(ConfigError::one("", format!("--set {assignment}: expected KEY=VALUE")));
+        };
+        figment = assign(figment, key.trim(), value, &format!("--set {assignment}"))?;
+    }
+    let config: Config = figment.extract().map_err(|error| ConfigError {
+        problems: error.into_iter().map(|error| describe(&error)).collect(),
+    })?;
+    validate(&config)?;
+    Ok(config)
+}
+
+/// Sets one key to a text, read as the type its default has: a password like `12345` stays text.
+fn assign(
+    figment: Figment,
+    key: &str,
+    text: &str,
+    origin: &str,
+) -> Result<Figment, ConfigError> {
+    let defaults = Figment::from(Serialized::defaults(Config::default()));
+    let default = defaults.find_value(key).map_err(|_| ConfigError::one(
+        key,
+        format!("unknown setting (from {origin})"),
+    ))?;
+    let wrong = |expected: &str| {
+        ConfigError::one(key, format!("\"{text}\" is not {expected} (from {origin})"))
+    };
+    let value = match default {
+        Value::String(..) | Value::Char(..) => Value::from(text),
+        Value::Bool(..) => Value::from(text.parse::<bool>().map_err(|_| wrong("true or false"))?),
+        Value::Num(..) => Value::from(text.parse::<i64>().map_err(|_| wrong("a whole number"))?),
+        Value::Empty(..) | Value::Dict(..) | Value::Array(..) => {
+            return Err(ConfigError::one(key, format!("is no single setting (from {origin})")));
+        }
+    };
+    let mut nested = value;
+    for part in key.rsplit('.') {
+        nested = Value::Dict(Tag::Default, Dict::from([(part.to_owned(), nested)]));
+    }
+    let Value::Dict(_, dict) = nested else {
+        return Err(ConfigError::one(key, "is no setting"));
+    };
+    Ok(figment.merge(Serialized::from(dict, Profile::Default)))
+}
+
+fn describe(error: &figment::Error) -> Problem {
+    let mut key = error.path.join(".");
+    let mut text = error.kind.to_string();
+    if let figment::error::Kind::UnknownField(field, known) = &error.kind {
+        if !key.ends_with(field.as_str()) {
+            key = if key.is_empty() { field.clone() } else { format!("{key}.{field}") };
+        }
+        text = format!("unknown setting; known here: {}", known.join(", "));
+    }
+    if let Some(source) = error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref()) {
+        text = format!("{} (in {source})", text.trim_end().replace('\n', " "));
+    }
+    Problem { key, text: text.replace('\n', " ") }
+}
+
+fn validate(config: &Config) -> Result<(), ConfigError> {
+    let mut problems = Vec::new();
+    let mut check = |key: &str, is_right: bool, text: String| {
+        if !is_right {
+            problems.push(Problem { key: key.to_owned(), text });
+        }
+    };
+    for (key, value, range) in numbers(config) {
+        let text = format!("{value} is out of range {} to {}", range.start(), range.end());
+        check(key, range.contains(&value), text);
+    }
+    for (key, value, range) in durations(config) {
+        let text = format!("{value:?} is out of range {:?} to {:?}", range.start(), range.end());
+        check(key, range.contains(&value), text);
+    }
+    check(
+        "node.name",
+        config.node.name.len() <= 64 && !config.node.name.contains(char::is_control),
+        "longer than 64 bytes, or with control characters".to_owned(),
+    );
+    let url = &config.cluster.database_url;
+    check(
+        "cluster.database_url",
+        url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://"),
+        "does not start with postgres:// (and may be empty)".to_owned(),
+    );
+    for (key, bind) in [("listener.tcp", config.listener.tcp), ("http.listen", config.http.listen)] {
+        let is_open = config.auth.mode == AuthMode::Disabled && !config.auth.allow_anonymous_remote;
+        let address = bind.address();
+        check(
+            key,
+            !is_open || address.is_none_or(is_loopback),
+            format!(
+                "{} can be reached by others while auth.mode is disabled: bind a loopback address, or set auth.allow_anonymous_remote = true",
+                String::from(bind)
+            ),
+        );
+    }
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().is_loopback()
+}
+
+fn numbers(config: &Config) -> [(&'static str, i64, RangeInclusive<i64>); 12] {
+    let mqtt = &config.mqtt;
+    let listener = &config.listener;
+    [
+        ("listener.backlog", listener.backlog.into(), 1..=65_535),
+        ("listener.max_connections", listener.max_connections.into(), 1..=10_000_000),
+        ("cluster.max_connections", config.cluster.max_connections.into(), 4..=100),
+        ("mqtt.session_expiry_interval", mqtt.session_expiry_interval, -1..=4_294_967_295),
+        ("mqtt.server_receive_maximum", mqtt.server_receive_maximum.into(), 1..=65_535),
+        (
+            "mqtt.server_maximum_packet_size",
+            mqtt.server_maximum_packet_size.into(),
+            2..=268_435_460,
+        ),
+        ("mqtt.server_topic_alias_maximum", mqtt.server_topic_alias_maximum.into(), 0..=65_535),
+        ("mqtt.server_keep_alive", mqtt.server_keep_alive, -1..=65_535),
+        ("mqtt.maximum_qos", mqtt.maximum_qos.into(), 0..=2),
+        ("mqtt.max_inflight", mqtt.max_inflight.into(), 1..=2048),
+        ("mqtt.max_queued_messages", mqtt.max_queued_messages.into(), 100..=10_000_000),
+        ("drain.rate", config.drain.rate.into(), 1..=1_000_000),
+    ]
+}
+
+fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Duration>); 2] {
+    let second = Duration::from_secs(1);
+    [
+        ("cluster.lease", config.cluster.lease, second..=second * 300),
+        ("mqtt.connect_timeout", config.mqtt.connect_timeout, second..=second * 600),
+    ]
+}
+
+/// The name of this host, for `node.name`.
+pub(crate) fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

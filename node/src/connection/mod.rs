@@ -1,0 +1,216 @@
+//! One client's network connection: bytes in, packets to `handle`, bytes out.
+//!
+//! Owns the socket, the buffers and the clocks of the connection, and writes every DISCONNECT and
+//! CONNACK. It knows when something is due, never what it means.
+
+mod opening;
+mod transport;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use mqtt::{Decoder, Disconnect, Packet, ProtocolVersion, ReasonCode};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::Instant,
+};
+use tracing::{debug, warn};
+
+use self::transport::{Exchange, Transport};
+use crate::{
+    cluster::Ticket,
+    delivery::Control,
+    handle::{self, Cause, Context, Next, Reject, Rooms},
+    session::Session,
+    telemetry::chain,
+};
+
+/// Output above which nothing more is read: a client that does not read is not served.
+const HIGH_WATER: usize = 256 * 1024;
+/// Acknowledgements owed above which nothing more is read.
+const MOST_OWED: usize = 8192;
+/// How long a last packet may take to leave.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Serves one client from its first byte to its last.
+pub(crate) async fn serve<S>(stream: S, peer: SocketAddr, rooms: Arc<Rooms>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut transport = Transport::new(stream, Arc::clone(&rooms.metrics));
+    let limit = rooms.config.mqtt.connect_timeout;
+    let opened = tokio::time::timeout(limit, opening::open(&mut transport, peer, &rooms)).await;
+    let Ok(Some(opened)) = opened else {
+        if opened.is_err() {
+            rooms.metrics.reject_packet("connect_timeout");
+            debug!(%peer, "no CONNECT in time");
+        }
+        return;
+    };
+    let opening::Opened { decoder, connect, peer } = opened;
+    let keep_alive = rooms.config.mqtt.keep_alive(connect.keep_alive);
+    let Some(session) = opening::admit(&mut transport, connect, peer, &rooms).await else { return };
+    rooms.metrics.connections.inc();
+    debug!(client_id = %session.client_id, %peer, "client connected");
+    let progress = rooms.cluster.progress.watch();
+    let mut connection = Connection {
+        transport,
+        decoder,
+        session,
+        rooms: Arc::clone(&rooms),
+        peer,
+        progress,
+        // [MQTT-3.1.2-22] One and a half times the keep-alive.
+        silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
+        heard: Instant::now(),
+    };
+    let end = connection.run().await;
+    let cause = connection.say_goodbye(end).await;
+    let Connection { session, transport, .. } = connection;
+    // The socket is closed before anybody waits for the database.
+    drop(transport);
+    rooms.metrics.connections.dec();
+    handle::close(&rooms, session, cause).await;
+}
+
+struct Connection<S> {
+    transport: Transport<S>,
+    decoder: Decoder,
+    session: Session,
+    rooms: Arc<Rooms>,
+    peer: SocketAddr,
+    progress: watch::Receiver<Ticket>,
+    silence: Option<Duration>,
+    heard: Instant,
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client said DISCONNECT, or its socket is gone.
+    Silent,
+    /// The client is told why.
+    Told(ReasonCode),
+    /// Another connection has claimed the client.
+    TakenOver { is_resumed: bool },
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    async fn run(&mut self) -> End {
+        loop {
+            let now = *self.progress.borrow_and_update();
+            let mut cx = Context {
+                rooms: &self.rooms,
+                session: &mut self.session,
+                output: &mut self.transport.output,
+            };
+            let awaits_commit = handle::settle(&mut cx, now);
+            while let Some(control) = cx.session.outbox.take_control() {
+                match control {
+                    Control::Evict { is_resumed } => return End::TakenOver { is_resumed },
+                    Control::Close(reason_code) => return End::Told(reason_code),
+                    Control::Page(page) => handle::page(cx.session, page),
+                    Control::Poke => {}
+                }
+            }
+            handle::deliver(&mut cx);
+            handle::ask_for_page(&self.rooms, &mut self.session);
+            if let Some(end) = self.wait(awaits_commit).await {
+                return end;
+            }
+            match self.read_packets().await {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
+                Err(reject) => return self.reject(&reject),
+            }
+        }
+    }
+
+    /// Waits until something is due; bytes are exchanged meanwhile.
+    async fn wait(&mut self, awaits_commit: bool) -> Option<End> {
+        let has_room = self.rooms.cluster.has_room();
+        let may_read = has_room
+            && self.transport.output.len() < HIGH_WATER
+            && self.session.owed.len() < MOST_OWED;
+        let deadline = self.silence.map(|silence| self.heard + silence);
+        tokio::select! {
+            exchange = self.transport.exchange(may_read) => match exchange {
+                Ok(Exchange::Moved { read }) => {
+                    if read > 0 {
+                        self.heard = Instant::now();
+                    }
+                    None
+                }
+                Ok(Exchange::Closed) => Some(End::Silent),
+                Err(error) => {
+                    debug!(client_id = %self.session.client_id, error = %chain(&error), "connection lost");
+                    Some(End::Silent)
+                }
+            },
+            () = self.session.outbox.changed() => None,
+            changed = self.progress.changed(), if awaits_commit => {
+                changed.is_err().then_some(End::Silent)
+            }
+            () = self.rooms.cluster.room(), if !has_room => None,
+            () = sleep_until(deadline) => {
+                self.rooms.metrics.keep_alive_timeouts.inc();
+                debug!(client_id = %self.session.client_id, "client silent for too long");
+                Some(End::Told(ReasonCode::KeepAliveTimeout))
+            }
+        }
+    }
+
+    /// Handles everything that has been read before anything is written.
+    async fn read_packets(&mut self) -> Result<Option<End>, Reject> {
+        while let Some(packet) = self.decoder.decode(&mut self.transport.input)? {
+            let mut cx = Context {
+                rooms: &self.rooms,
+                session: &mut self.session,
+                output: &mut self.transport.output,
+            };
+            if handle::packet(&mut cx, packet).await? == Next::Close {
+                return Ok(Some(End::Silent));
+            }
+        }
+        self.transport.rest();
+        Ok(None)
+    }
+
+    fn reject(&self, reject: &Reject) -> End {
+        self.rooms.metrics.reject_packet(reject.label());
+        warn!(
+            client_id = %self.session.client_id,
+            peer = %self.peer,
+            reason = reject.label(),
+            error = %chain(reject),
+            "packet refused, connection closed"
+        );
+        End::Told(reject.reason_code())
+    }
+
+    /// The last packet, where the protocol has one [MQTT-4.13.1-1].
+    async fn say_goodbye(&mut self, end: End) -> Cause {
+        let (reason_code, cause) = match end {
+            End::Silent => return Cause::Ended,
+            End::Told(reason_code) => (reason_code, Cause::Ended),
+            End::TakenOver { is_resumed } => {
+                self.rooms.metrics.takeovers.inc();
+                (ReasonCode::SessionTakenOver, Cause::TakenOver { is_resumed })
+            }
+        };
+        if self.session.version == ProtocolVersion::V5 {
+            let packet = Packet::Disconnect(Disconnect::new(reason_code));
+            if mqtt::encode(&packet, self.session.version, &mut self.transport.output).is_ok() {
+                self.transport.flush(LAST_WORD).await;
+            }
+        }
+        debug!(client_id = %self.session.client_id, reason = %reason_code, "connection closed");
+        cause
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

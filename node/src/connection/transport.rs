@@ -1,0 +1,123 @@
+//! The socket with its two buffers.
+
+use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, sync::Arc, task::Poll, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use crate::telemetry::Metrics;
+
+/// Bytes read in one call.
+const READ: usize = 16 * 1024;
+/// Calls before what was read is handled.
+const READS: usize = 4;
+/// A buffer that has grown beyond this is given back when it is empty.
+const KEPT: usize = 4096;
+
+/// The socket with what was read and not handled, and what is to be written.
+pub(super) struct Transport<S> {
+    stream: S,
+    pub(super) input: BytesMut,
+    pub(super) output: BytesMut,
+    metrics: Arc<Metrics>,
+}
+
+/// What an exchange of bytes has come to.
+pub(super) enum Exchange {
+    /// So many bytes were read; or everything was written.
+    Moved { read: usize },
+    /// The client has closed.
+    Closed,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
+    pub(super) fn new(stream: S, metrics: Arc<Metrics>) -> Self {
+        Self { stream, input: BytesMut::new(), output: BytesMut::new(), metrics }
+    }
+
+    /// Writes what is to be written, and reads if `may_read`. Returns when something was read,
+    /// or everything was written. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// The socket is broken.
+    pub(super) async fn exchange(&mut self, may_read: bool) -> io::Result<Exchange> {
+        poll_fn(|cx| {
+            let had_output = !self.output.is_empty();
+            while !self.output.is_empty() {
+                match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Exchange::Closed)),
+                    Poll::Ready(Ok(count)) => {
+                        self.metrics.sent_bytes.inc_by(u64::try_from(count).unwrap_or(0));
+                        self.output.advance(count);
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => break,
+                }
+            }
+            let is_written = had_output && self.output.is_empty();
+            if is_written {
+                // A layer below may hold bytes back (TLS); its failure shows at the next write.
+                let _ = Pin::new(&mut self.stream).poll_flush(cx);
+                if self.output.capacity() > KEPT {
+                    self.output = BytesMut::new();
+                }
+            }
+            let read = if may_read { self.poll_read(cx) } else { Poll::Pending };
+            match read {
+                Poll::Ready(Ok(0)) => Poll::Ready(Ok(Exchange::Closed)),
+                Poll::Ready(Ok(read)) => Poll::Ready(Ok(Exchange::Moved { read })),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending if is_written => Poll::Ready(Ok(Exchange::Moved { read: 0 })),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Reads through a buffer on the stack, so that an idle connection holds none.
+    fn poll_read(&mut self, cx: &mut std::task::Context<'_>) -> Poll<io::Result<usize>> {
+        let mut total = 0;
+        for _ in 0..READS {
+            let mut scratch = [MaybeUninit::uninit(); READ];
+            let mut buffer = ReadBuf::uninit(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) if total == 0 => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+            let filled = buffer.filled();
+            if filled.is_empty() && total == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            self.input.extend_from_slice(filled);
+            total += filled.len();
+            if filled.len() < READ {
+                break;
+            }
+        }
+        if total == 0 {
+            return Poll::Pending;
+        }
+        self.metrics.received_bytes.inc_by(u64::try_from(total).unwrap_or(0));
+        Poll::Ready(Ok(total))
+    }
+
+    /// Gives an empty input buffer back; messages may still share its memory.
+    pub(super) fn rest(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+    }
+
+    /// Writes everything, but not for longer than `limit`, and closes.
+    pub(super) async fn flush(&mut self, limit: Duration) {
+        let write = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.shutdown().await
+        };
+        // The connection ends whether this succeeds or not.
+        let _ = tokio::time::timeout(limit, write).await;
+        self.output.clear();
+    }
+}

@@ -1,0 +1,11 @@
+//! What waits for one connected client.
+//!
+//! Owns the mailbox of each connected session: messages in, and words from other rooms to the
+//! connection. It never waits for a client: a full mailbox drops, or leaves to the database what
+//! is stored there, and says so.
+
+mod outbox;
+mod publication;
+
+pub(crate) use outbox::{Control, Outbox, Pushed, QueuePage};
+pub(crate) use publication::{Delivery, Publication, Stored};

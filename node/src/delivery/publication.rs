@@ -1,0 +1,88 @@
+//! An Application Message on its way through this node.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use ibc::{EntryId, MessageId, MessageRecord, NodeId, RecordError};
+use mqtt::{Message, Qos, Str};
+
+/// Milliseconds since 1970 UTC.
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// An Application Message, shared by everybody who gets it.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    record: MessageRecord,
+    encoded: OnceLock<Bytes>,
+}
+
+impl Publication {
+    /// A message just published by `publisher`.
+    pub(crate) fn new(publisher: Str, message: Message) -> Self {
+        let expires_at = message
+            .properties
+            .message_expiry_interval
+            .map(|seconds| now_ms() + u64::from(seconds) * 1000);
+        Self {
+            record: MessageRecord { publisher, expires_at, message },
+            encoded: OnceLock::new(),
+        }
+    }
+
+    /// A message as another node, or the database, wrote it.
+    pub(crate) fn decode(record: Bytes) -> Result<Self, RecordError> {
+        Ok(Self { record: MessageRecord::decode(record.clone())?, encoded: record.into() })
+    }
+
+    /// The form for other nodes and the database; made once.
+    pub(crate) fn encoded(&self) -> Bytes {
+        self.encoded.get_or_init(|| self.record.encode()).clone()
+    }
+
+    pub(crate) const fn message(&self) -> &Message {
+        &self.record.message
+    }
+
+    pub(crate) const fn publisher(&self) -> &Str {
+        &self.record.publisher
+    }
+
+    /// Seconds until it expires; `Some(0)` when it has [MQTT-3.3.2-5] [MQTT-3.3.2-6].
+    pub(crate) fn remaining_expiry(&self) -> Option<u32> {
+        let left = self.record.expires_at?.saturating_sub(now_ms());
+        Some(u32::try_from(left.div_ceil(1000)).unwrap_or(u32::MAX))
+    }
+}
+
+/// Where a message stands in the queue of the session in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// The node that wrote it.
+    pub(crate) source: NodeId,
+    pub(crate) entry: EntryId,
+    pub(crate) message: MessageId,
+    /// The Packet Identifier it had on an earlier connection.
+    pub(crate) packet_id: Option<u16>,
+    /// Whether PUBREC has come on an earlier connection.
+    pub(crate) is_released: bool,
+}
+
+/// A message for one session.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) publication: Arc<Publication>,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    /// Subscription Identifiers [MQTT-3.3.4-3].
+    pub(crate) identifiers: Arc<[u32]>,
+    pub(crate) stored: Option<Stored>,
+    /// The shared subscription it was taken from, to be given to another member if this one
+    /// goes away.
+    pub(crate) share: Option<Str>,
+}

@@ -1,0 +1,113 @@
+//! How a joining node learns what there is, and what it catches up on when another one died.
+
+use std::{sync::Arc, time::Duration};
+
+use ahash::AHashSet;
+use ibc::{NodeState, RetainedMessage, SessionId, StoreError, event::Event};
+use tracing::{info, warn};
+
+use super::Feed;
+use crate::{
+    cluster::{MemberChange, PAGE},
+    delivery::Publication,
+    shutdown::Shutdown,
+    telemetry::chain,
+};
+
+/// A dead node may have set retained messages and told nobody; none longer ago than this.
+const CATCH_UP: Duration = Duration::from_secs(600);
+
+impl Feed {
+    pub(super) async fn member(&mut self, change: MemberChange) {
+        match change {
+            MemberChange::Found(nodes) => {
+                for node in &nodes {
+                    self.rooms.cluster.outgoing.send(*node, &Event::Hello);
+                }
+                let alive = nodes.into_iter().filter(|node| !self.dead.contains(node));
+                self.awaited = Some(alive.collect::<AHashSet<_>>());
+            }
+            MemberChange::Gone(buried) => {
+                self.gone(buried.node);
+                self.rooms.router.inherit(buried.shared);
+            }
+        }
+    }
+
+    /// Every live node has told its routes: now what is stored, which includes every change they
+    /// made before. Then this node takes clients.
+    pub(super) async fn learn_stored(&mut self, shutdown: &Shutdown) {
+        let loaded = async {
+            let sessions = self.load_sessions().await?;
+            let retained = self.load_retained().await?;
+            Ok::<_, StoreError>((sessions, retained))
+        };
+        match loaded.await {
+            Ok((sessions, retained)) => {
+                self.awaited = None;
+                self.must_catch_up = false;
+                self.rooms.cluster.set_state(NodeState::Live);
+                info!(node_id = %self.rooms.cluster.node, sessions, retained, "node is ready");
+            }
+            Err(error) if error.is_transient() => {
+                warn!(error = %chain(&error), "stored state not loaded, will repeat");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Err(error) => shutdown.fail(format!("cannot load what is stored: {}", chain(&error))),
+        }
+    }
+
+    async fn load_sessions(&self) -> Result<usize, StoreError> {
+        let store = &self.rooms.cluster.databases.store;
+        let mut after = SessionId(0);
+        let mut count = 0;
+        loop {
+            let sessions = store.sessions(after, PAGE).await?;
+            let Some(last) = sessions.last() else { return Ok(count) };
+            after = last.session;
+            count += sessions.len();
+            for session in sessions {
+                self.rooms.router.load(session);
+            }
+        }
+    }
+
+    async fn load_retained(&self) -> Result<usize, StoreError> {
+        let store = &self.rooms.cluster.databases.store;
+        let mut after = String::new();
+        let mut count = 0;
+        loop {
+            let messages = store.retained(&after, PAGE).await?;
+            let Some(last) = messages.last() else { return Ok(count) };
+            after.clone_from(&last.topic_name);
+            count += messages.len();
+            for message in messages {
+                self.retain(message);
+            }
+        }
+    }
+
+    /// What a dead node may have set and told nobody.
+    pub(super) async fn catch_up(&mut self) {
+        match self.rooms.cluster.databases.store.retained_since(CATCH_UP).await {
+            Ok(messages) => {
+                self.must_catch_up = false;
+                for message in messages {
+                    self.retain(message);
+                }
+            }
+            Err(error) => warn!(error = %chain(&error), "retained messages not read, will repeat"),
+        }
+    }
+
+    fn retain(&self, message: RetainedMessage) {
+        let publication = match message.body.map(Publication::decode).transpose() {
+            Ok(publication) => publication.map(Arc::new),
+            Err(error) => {
+                warn!(topic = message.topic_name, error = %chain(&error), "unreadable retained message");
+                return;
+            }
+        };
+        self.rooms.retain.apply(&message.topic_name, message.version, publication);
+    }
+}

@@ -1,0 +1,187 @@
+//! CONNECT (section 3.1): who the client is, and which session it goes on with.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use ibc::{Claim, Claimed, NewWill};
+use mqtt::{
+    ConnAck, ConnAckProperties, Connect, PacketId, ProtocolVersion, Qos, ReasonCode, Str,
+};
+
+use super::Rooms;
+use crate::{
+    auth,
+    cluster::ClaimError,
+    delivery::{Outbox, Publication},
+    router::{Attachment, TopicCache},
+    session::{InboundAliases, OutboundAliases, Session, Window},
+};
+
+/// Why a client may not connect; told in CONNACK.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Not authenticated.
+    #[error(transparent)]
+    Auth(#[from] auth::Denied),
+    /// The session registry does not answer; the client may repeat. 0x88.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The Will has a QoS that this broker does not take [MQTT-3.2.2-12]. 0x9B.
+    #[error("the QoS of the will is above the maximum of this broker")]
+    WillQos,
+    /// This node is stopping [MQTT-4.13.1-1]. 0x8B.
+    #[error("this node is stopping")]
+    Stopping,
+}
+
+impl Refusal {
+    /// What CONNACK says.
+    pub(crate) fn reason_code(&self) -> ReasonCode {
+        match self {
+            Self::Auth(denied) => denied.reason_code(),
+            Self::Claim(ClaimError::Unavailable) => ReasonCode::ServerUnavailable,
+            Self::WillQos => ReasonCode::QosNotSupported,
+            Self::Stopping => ReasonCode::ServerShuttingDown,
+        }
+    }
+}
+
+/// Makes the client's session, or takes it over from wherever it was. Not cancel safe.
+///
+/// # Errors
+///
+/// [`Refusal`]; then nothing has changed.
+pub(crate) async fn connect(
+    rooms: &Arc<Rooms>,
+    packet: Connect,
+) -> Result<(Session, ConnAck), Refusal> {
+    if rooms.shutdown.is_draining() {
+        return Err(Refusal::Stopping);
+    }
+    auth::admit(&packet)?;
+    let settings = &rooms.config.mqtt;
+    if packet.will.as_ref().is_some_and(|will| will.message.qos.as_u8() > settings.maximum_qos) {
+        return Err(Refusal::WillQos);
+    }
+    let assigned = packet.client_id.is_empty().then(|| new_client_id(rooms));
+    let client_id = assigned.clone().unwrap_or_else(|| packet.client_id.detached());
+    let expiry_interval = expiry(rooms, &packet);
+    let is_stored = expiry_interval > 0;
+    let capacity = usize::try_from(settings.max_queued_messages).unwrap_or(usize::MAX);
+    let outbox = Arc::new(Outbox::new(capacity, is_stored));
+    let claim = Claim {
+        client_id: client_id.as_str().to_owned(),
+        clean_start: packet.clean_start,
+        expiry_interval,
+        will: packet.will.as_ref().map(|will| new_will(&client_id, will)),
+    };
+    let claimed = rooms.registry.claim(&rooms.cluster, &client_id, claim, &outbox).await?;
+    take_over(rooms, &client_id, &claimed).await;
+    rooms.router.attach(Attachment {
+        session: claimed.session,
+        client_id: client_id.clone(),
+        epoch: claimed.epoch,
+        is_stored,
+        outbox: Arc::clone(&outbox),
+        discarded: claimed.discarded,
+        subscriptions: claimed.subscriptions.clone(),
+    });
+    let answer = connack(rooms, &packet, assigned, &claimed, expiry_interval);
+    let has_shared =
+        claimed.subscriptions.iter().any(|subscription| subscription.filter.share().is_some());
+    let window = packet.properties.receive_maximum.map_or(u16::MAX, u16::from);
+    let session = Session {
+        id: claimed.session,
+        epoch: claimed.epoch,
+        client_id,
+        version: packet.version,
+        is_stored,
+        expiry_interval,
+        outbox,
+        window: Window::new(window.min(settings.max_inflight)),
+        received: claimed.received.iter().filter_map(|id| PacketId::new(*id)).collect(),
+        owed: VecDeque::new(),
+        unacknowledged: 0,
+        retained: VecDeque::new(),
+        is_paging: false,
+        is_settled: false,
+        has_shared,
+        topics: TopicCache::default(),
+        inbound_aliases: InboundAliases::new(settings.server_topic_alias_maximum),
+        outbound_aliases: OutboundAliases::new(
+            packet.properties.topic_alias_maximum.unwrap_or(0),
+        ),
+        maximum_packet_size: packet.properties.maximum_packet_size.map_or(u32::MAX, u32::from),
+        will: packet.will,
+    };
+    Ok((session, answer))
+}
+
+/// Waits until the previous owner has handed over [MQTT-3.1.4-3].
+async fn take_over(rooms: &Rooms, client_id: &Str, claimed: &Claimed) {
+    let Some(owner) = claimed.previous else { return };
+    if owner.node == rooms.cluster.node {
+        rooms.registry.evict(client_id, owner.epoch, claimed.is_present).await;
+    } else {
+        rooms.cluster.evict(client_id, owner, claimed.is_present).await;
+    }
+}
+
+/// Seconds that the session outlives its connection. MQTT 3 knows only none and for ever.
+fn expiry(rooms: &Rooms, packet: &Connect) -> u32 {
+    let settings = &rooms.config.mqtt;
+    match packet.version {
+        ProtocolVersion::V5 => {
+            settings.session_expiry(packet.properties.session_expiry_interval.unwrap_or(0))
+        }
+        ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 if packet.clean_start => 0,
+        ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => settings.session_expiry(u32::MAX),
+    }
+}
+
+fn new_will(client_id: &Str, will: &mqtt::Will) -> NewWill {
+    let publication = Publication::new(client_id.clone(), will.message.clone());
+    NewWill { body: publication.encoded(), delay_interval: will.delay_interval }
+}
+
+/// A client ID that nobody in the cluster has [MQTT-3.1.3-7].
+fn new_client_id(rooms: &Rooms) -> Str {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    Str::new(format!("auto-{}-{number}", rooms.cluster.node)).unwrap_or_default()
+}
+
+/// The answer: what was granted, and every limit that differs from the default.
+fn connack(
+    rooms: &Rooms,
+    packet: &Connect,
+    assigned: Option<Str>,
+    claimed: &Claimed,
+    expiry_interval: u32,
+) -> ConnAck {
+    let settings = &rooms.config.mqtt;
+    let asked_expiry = packet.properties.session_expiry_interval.unwrap_or(0);
+    let keep_alive = settings.keep_alive(packet.keep_alive);
+    let receive_maximum = std::num::NonZeroU16::new(settings.server_receive_maximum);
+    let maximum_qos = Qos::try_from(settings.maximum_qos).ok();
+    let properties = ConnAckProperties {
+        session_expiry_interval: (expiry_interval != asked_expiry).then_some(expiry_interval),
+        receive_maximum: receive_maximum.filter(|maximum| maximum.get() != u16::MAX),
+        maximum_qos: maximum_qos.filter(|qos| *qos != Qos::ExactlyOnce), // [MQTT-3.2.2-9]
+        maximum_packet_size: std::num::NonZeroU32::new(settings.server_maximum_packet_size),
+        assigned_client_identifier: assigned, // [MQTT-3.2.2-16]
+        topic_alias_maximum: Some(settings.server_topic_alias_maximum),
+        server_keep_alive: (keep_alive != packet.keep_alive).then_some(keep_alive), // [MQTT-3.2.2-21]
+        ..ConnAckProperties::default()
+    };
+    ConnAck {
+        session_present: claimed.is_present, // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+        reason_code: ReasonCode::Success,
+        properties: Box::new(properties),
+    }
+}

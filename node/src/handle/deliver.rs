@@ -1,0 +1,236 @@
+//! PUBLISH to a client: what waits in its mailbox, as far as its window and buffer let it.
+
+use std::sync::Arc;
+
+use ibc::{Acknowledged, DeliveryOptions, QueuedEntry, Sent};
+use mqtt::{Ack, Packet, PacketId, PublishHeader, Qos, ReasonCode, Str};
+use tracing::warn;
+
+use super::{Context, Rooms};
+use crate::{
+    cluster::{PAGE, Ticket, Urgency},
+    delivery::{Control, Delivery, Publication, QueuePage, Stored},
+    session::{Owed, Phase, Session},
+    telemetry::{Dropped, chain},
+};
+
+/// Output above which no more is taken from the mailbox.
+const HIGH_WATER: usize = 256 * 1024;
+/// Messages taken at once.
+const ROUND: usize = 256;
+
+/// Writes what waits for the client, as far as there is room.
+pub(crate) fn deliver(cx: &mut Context<'_>) {
+    let mut round = Vec::new();
+    while cx.output.len() < HIGH_WATER {
+        while let Some(delivery) = cx.session.retained.pop_front() {
+            if delivery.qos > Qos::AtMostOnce && cx.session.window.room() == 0 {
+                cx.session.retained.push_front(delivery);
+                break;
+            }
+            send(cx, delivery);
+            if cx.output.len() >= HIGH_WATER {
+                return;
+            }
+        }
+        cx.session.outbox.take(cx.session.window.room(), ROUND, &mut round);
+        if round.is_empty() {
+            return;
+        }
+        for delivery in round.drain(..) {
+            send(cx, delivery);
+        }
+    }
+}
+
+/// Writes what is owed to the client and has been committed, in order. Returns whether the rest
+/// waits for a commit.
+pub(crate) fn settle(cx: &mut Context<'_>, now: Ticket) -> bool {
+    while let Some((ticket, _)) = cx.session.owed.front() {
+        if !ticket.is_reached(now) {
+            return true;
+        }
+        match cx.session.owed.pop_front() {
+            Some((_, Owed::Packet(packet))) => {
+                if matches!(packet, Packet::PubAck(_)) {
+                    cx.session.unacknowledged -= 1;
+                }
+                cx.send(&packet);
+            }
+            Some((_, Owed::Publish(packet_id))) => {
+                cx.session.window.set_phase(packet_id, Phase::Published);
+                let delivery =
+                    cx.session.window.get(packet_id).map(|in_flight| in_flight.delivery.clone());
+                if let Some(delivery) = delivery {
+                    write(cx, &delivery, Some(packet_id), false);
+                }
+            }
+            None => {}
+        }
+    }
+    false
+}
+
+fn send(cx: &mut Context<'_>, delivery: Delivery) {
+    if let Some(reason) = unwanted(cx.session, &delivery) {
+        cx.rooms.metrics.drop_message(reason);
+        forget(cx, &delivery);
+        return;
+    }
+    if delivery.qos == Qos::AtMostOnce {
+        write(cx, &delivery, None, false);
+        return;
+    }
+    let earlier = delivery.stored.filter(|stored| stored.packet_id.is_some());
+    let phase = match (delivery.qos, delivery.stored, earlier) {
+        (_, _, Some(stored)) if stored.is_released => Phase::Received,
+        // The packet identifier must be known after a crash, or the message could come twice.
+        (Qos::ExactlyOnce, Some(_), None) if cx.session.is_stored => Phase::Storing,
+        _ => Phase::Published,
+    };
+    let Some(packet_id) = cx.session.window.insert(delivery.clone(), phase) else { return };
+    match phase {
+        Phase::Published => write(cx, &delivery, Some(packet_id), earlier.is_some()),
+        // [MQTT-4.4.0-1] PUBREL is sent again with its packet identifier.
+        Phase::Received => {
+            cx.send(&Packet::PubRel(Ack::new(packet_id, ReasonCode::Success)));
+        }
+        Phase::Storing => {
+            let Some(Stored { entry, .. }) = delivery.stored else { return };
+            let sent = Sent { session: cx.session.id, entry, packet_id: packet_id.get() };
+            let ticket = cx.rooms.cluster.durable.add(Urgency::Now, |filling| {
+                filling.change(|batch| batch.sent.push(sent));
+            });
+            cx.session.owed.push_back((ticket, Owed::Publish(packet_id)));
+        }
+    }
+}
+
+/// Why the client is not sent this message. One that was sent before goes on to its end.
+fn unwanted(session: &Session, delivery: &Delivery) -> Option<Dropped> {
+    let is_new = delivery.stored.is_none_or(|stored| stored.packet_id.is_none());
+    if is_new && delivery.publication.remaining_expiry() == Some(0) {
+        return Some(Dropped::Expired); // [MQTT-3.3.2-5]
+    }
+    let size = mqtt::publish_size(&header(delivery, PacketId::new(1), false), session.version);
+    // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+    (size > session.maximum_packet_size as usize).then_some(Dropped::TooLarge)
+}
+
+fn header(delivery: &Delivery, packet_id: Option<PacketId>, dup: bool) -> PublishHeader<'_> {
+    let message = delivery.publication.message();
+    PublishHeader {
+        dup,
+        qos: delivery.qos,
+        retain: delivery.retain,
+        packet_id: packet_id.filter(|_| delivery.qos > Qos::AtMostOnce),
+        topic_name: message.topic_name.as_str(),
+        topic_alias: None,
+        message_expiry_interval: delivery.publication.remaining_expiry(), // [MQTT-3.3.2-6]
+        subscription_identifiers: &delivery.identifiers,
+        properties: &message.properties,
+        payload_bytes: message.payload.len(),
+    }
+}
+
+/// Writes the packet; the payload is copied once, into the output of the connection.
+fn write(cx: &mut Context<'_>, delivery: &Delivery, packet_id: Option<PacketId>, dup: bool) {
+    let message = delivery.publication.message();
+    let mut header = header(delivery, packet_id, dup);
+    if let Some((alias, is_known)) =
+        cx.session.outbound_aliases.alias(message.topic_name.as_shared())
+    {
+        header.topic_alias = Some(alias);
+        if is_known {
+            header.topic_name = "";
+        }
+    }
+    match mqtt::encode_publish_header(&header, cx.session.version, cx.output) {
+        Ok(()) => {
+            cx.output.extend_from_slice(&message.payload);
+            cx.rooms.metrics.send_publish(delivery.qos);
+        }
+        Err(error) => {
+            warn!(client_id = %cx.session.client_id, error = %chain(&error), "message not sent");
+        }
+    }
+}
+
+fn forget(cx: &mut Context<'_>, delivery: &Delivery) {
+    if let Some(stored) = delivery.stored {
+        let done = Acknowledged {
+            session: cx.session.id,
+            entry: stored.entry,
+            message: stored.message,
+        };
+        cx.rooms.cluster.durable.add(Urgency::Later, |filling| {
+            filling.change(|batch| batch.acknowledged.push(done));
+        });
+    }
+}
+
+/// If the database holds more for the client and there is room: asks for a page of it, which
+/// comes as a word in the mailbox.
+pub(crate) fn ask_for_page(rooms: &Arc<Rooms>, session: &mut Session) {
+    if session.is_paging {
+        return;
+    }
+    let Some(seen) = session.outbox.start_page() else { return };
+    session.is_paging = true;
+    let (id, outbox) = (session.id, Arc::clone(&session.outbox));
+    let is_first = !std::mem::replace(&mut session.is_settled, true);
+    let rooms = Arc::clone(rooms);
+    rooms.clone().shutdown.spawn(async move {
+        if is_first {
+            // From here on every node sends the session's messages this way.
+            rooms.cluster.barrier().await;
+        }
+        let page = loop {
+            match rooms.cluster.queued(id, &seen).await {
+                Ok(entries) => {
+                    let is_cut = entries.len() >= PAGE;
+                    break QueuePage { entries, is_cut };
+                }
+                Err(error) if error.is_transient() && !outbox.is_closing() => {
+                    warn!(error = %chain(&error), "queue not read, will repeat");
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+                Err(error) => {
+                    warn!(error = %chain(&error), "queue not read");
+                    return;
+                }
+            }
+        };
+        outbox.control(Control::Page(page));
+    });
+}
+
+/// Takes a page of the queue in.
+pub(crate) fn page(session: &mut Session, page: QueuePage) {
+    session.is_paging = false;
+    session.outbox.finish_page(page, |entry| match delivery(entry) {
+        Ok(delivery) => Some(delivery),
+        Err(error) => {
+            warn!(error = %chain(&error), "unreadable message in a queue");
+            None
+        }
+    });
+}
+
+fn delivery(entry: QueuedEntry) -> Result<Delivery, ibc::RecordError> {
+    let options = DeliveryOptions::decode(entry.options)?;
+    Ok(Delivery {
+        publication: Arc::new(Publication::decode(entry.body)?),
+        qos: options.qos,
+        retain: options.retain,
+        identifiers: options.identifiers.into(),
+        stored: Some(Stored {
+            source: entry.source,
+            entry: entry.entry,
+            message: entry.message,
+            packet_id: entry.packet_id,
+            is_released: entry.is_released,
+        }),
+        share: entry.share.and_then(|share| Str::new(share).ok()),
+    })
+}

@@ -1,0 +1,108 @@
+//! What each packet of a client means.
+//!
+//! Owns the meaning of packets: it changes the session and calls the rooms that do the work. It
+//! writes answers into the output of the connection and never touches a socket.
+
+mod acknowledge;
+mod close;
+mod connect;
+mod deliver;
+mod publish;
+mod reject;
+mod subscribe;
+mod unsubscribe;
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use mqtt::Packet;
+use tracing::warn;
+
+pub(crate) use close::{Cause, close};
+pub(crate) use connect::connect;
+pub(crate) use deliver::{ask_for_page, deliver, page, settle};
+pub(crate) use reject::Reject;
+
+use crate::{
+    cluster::Cluster,
+    config::Config,
+    retain::Retain,
+    router::Router,
+    session::{Registry, Session},
+    shutdown::Shutdown,
+    telemetry::{Metrics, chain},
+};
+
+/// The rooms that connections use, built once.
+pub(crate) struct Rooms {
+    pub(crate) config: Config,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) retain: Arc<Retain>,
+    pub(crate) registry: Registry,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shutdown: Shutdown,
+    /// Where clients connect, as really bound.
+    pub(crate) tcp_address: Option<std::net::SocketAddr>,
+}
+
+/// One client and where to answer it.
+pub(crate) struct Context<'a> {
+    pub(crate) rooms: &'a Arc<Rooms>,
+    pub(crate) session: &'a mut Session,
+    pub(crate) output: &'a mut BytesMut,
+}
+
+impl Context<'_> {
+    /// Adds a packet to the output.
+    pub(crate) fn send(&mut self, packet: &Packet) {
+        if let Err(error) = mqtt::encode(packet, self.session.version, self.output) {
+            // Our own packets are small; only a reason string could be too long.
+            warn!(client_id = %self.session.client_id, error = %chain(&error), "answer not sent");
+        }
+    }
+}
+
+/// What follows from a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The next packet.
+    Read,
+    /// The client said DISCONNECT.
+    Close,
+}
+
+/// Handles one packet of a connected client. Cancel safe: what was begun and not acknowledged
+/// may have happened.
+///
+/// # Errors
+///
+/// [`Reject`] if the connection must be closed; the client is told its reason code.
+pub(crate) async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
+    match packet {
+        Packet::Publish(publish) => publish::publish(cx, publish)?,
+        Packet::PubAck(ack) => acknowledge::puback(cx, &ack),
+        Packet::PubRec(ack) => acknowledge::pubrec(cx, &ack),
+        Packet::PubRel(ack) => acknowledge::pubrel(cx, &ack),
+        Packet::PubComp(ack) => acknowledge::pubcomp(cx, &ack),
+        Packet::Subscribe(subscribe) => subscribe::subscribe(cx, subscribe).await?,
+        Packet::Unsubscribe(unsubscribe) => unsubscribe::unsubscribe(cx, unsubscribe).await,
+        // [MQTT-3.12.4-1]
+        Packet::PingReq => cx.send(&Packet::PingResp),
+        Packet::Disconnect(disconnect) => {
+            close::disconnect(cx, &disconnect)?;
+            return Ok(Next::Close);
+        }
+        // Nobody may start an enhanced authentication that CONNECT did not [MQTT-4.12.0-7].
+        Packet::Auth(_) => return Err(Reject::Protocol("AUTH without an authentication method")),
+        Packet::Connect(_)
+        | Packet::ConnAck(_)
+        | Packet::SubAck(_)
+        | Packet::UnsubAck(_)
+        | Packet::PingResp => {
+            return Err(Reject::Protocol("a packet that only a server sends, or a second CONNECT"));
+        }
+    }
+    Ok(Next::Read)
+}
+

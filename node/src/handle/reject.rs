@@ -1,0 +1,50 @@
+//! Why a packet ends the connection.
+
+use mqtt::ReasonCode;
+
+use crate::session::AliasError;
+
+/// Why a packet is refused so that the connection ends. Each room contributes its own error;
+/// this one gives them a meaning on the wire.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Reject {
+    /// The packet cannot be read, or is not allowed.
+    #[error(transparent)]
+    Malformed(#[from] mqtt::DecodeError),
+    /// A Topic Alias that means nothing.
+    #[error(transparent)]
+    Alias(#[from] AliasError),
+    /// More PUBLISH packets in flight than our Receive Maximum [MQTT-3.3.4-7].
+    #[error("more QoS 1 and 2 messages in flight than the receive maximum")]
+    WindowFull,
+    /// A QoS that CONNACK excluded [MQTT-3.2.2-11].
+    #[error("QoS above the maximum of this broker")]
+    QosNotSupported,
+    /// Something that the protocol forbids.
+    #[error("{0}")]
+    Protocol(&'static str),
+}
+
+impl Reject {
+    /// What DISCONNECT says [MQTT-4.13.1-1].
+    pub(crate) fn reason_code(&self) -> ReasonCode {
+        match self {
+            Self::Malformed(error) => error.reason_code(),
+            Self::Alias(AliasError::TooLarge(_)) => ReasonCode::TopicAliasInvalid,
+            Self::Alias(AliasError::Unknown(_)) | Self::Protocol(_) => ReasonCode::ProtocolError,
+            Self::WindowFull => ReasonCode::ReceiveMaximumExceeded,
+            Self::QosNotSupported => ReasonCode::QosNotSupported,
+        }
+    }
+
+    /// For the metric: what was wrong, from a closed set.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Malformed(error) => error.label(),
+            Self::Alias(_) => "topic_alias",
+            Self::WindowFull => "receive_maximum",
+            Self::QosNotSupported => "maximum_qos",
+            Self::Protocol(_) => "protocol",
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One node: builds the rooms once, passes them on, and stops them in order.
+
+use std::{sync::Arc, time::Duration};
+
+use ibc::{
+    NodeState,
+    event::Event,
+    postgres::{Postgres, PostgresOptions},
+    sqlite::Sqlite,
+};
+use mqtt::ReasonCode;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::{
+    api,
+    cluster::{Cluster, Databases, Lane},
+    config::{Config, Synchronous, host_name},
+    feed::Feed,
+    handle::Rooms,
+    listener::{self, BindError},
+    retain::Retain,
+    router::Router,
+    session::Registry,
+    shutdown::Shutdown,
+    telemetry::{Metrics, chain},
+    timer,
+};
+
+/// Why a node could not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened at.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] ibc::OpenError),
+    /// The cluster does not let this node in.
+    #[error(transparent)]
+    Join(#[from] ibc::JoinError),
+    /// The metrics contradict each other.
+    #[error("metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl StartError {
+    /// Whether the settings are at fault rather than the world.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Join(ibc::JoinError::NameTaken { .. })
+                | Self::Open(ibc::OpenError::Address { .. })
+        )
+    }
+}
+
+/// A node that runs.
+pub struct Node {
+    rooms: Arc<Rooms>,
+    shutdown: Shutdown,
+}
+
+impl Node {
+    /// Starts a node: binds its addresses, opens its database, joins. It takes clients as soon as
+    /// it knows the routes of all others.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], whose text names what to change.
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
+        if config.node.name.is_empty() {
+            config.node.name = host_name().unwrap_or_else(|| "causeway".to_owned());
+        }
+        let tcp = listener::bind_tcp(&config.listener)?;
+        let http = config
+            .http
+            .listen
+            .address()
+            .map(|address| listener::bind("http.listen", address, 128))
+            .transpose()?;
+        let metrics = Arc::new(Metrics::new(&config.node.name)?);
+        let databases = open(&config).await?;
+        let shutdown = Shutdown::default();
+        let (cluster, changes) =
+            Cluster::join(databases, &config, Arc::clone(&metrics), &shutdown).await?;
+        info!(name = %config.node.name, node_id = %cluster.node, version = env!("CARGO_PKG_VERSION"), "node joined");
+        let retain = Arc::new(Retain::default());
+        let router = Arc::new(Router::new(
+            Arc::clone(&cluster),
+            Arc::clone(&retain),
+            Arc::clone(&metrics),
+        ));
+        let rooms = Arc::new(Rooms {
+            config,
+            cluster,
+            router,
+            retain,
+            registry: Registry::default(),
+            metrics,
+            shutdown: shutdown.clone(),
+            tcp_address: tcp.as_ref().and_then(|listener| listener.local_addr().ok()),
+        });
+        let landing = Arc::clone(&rooms.router);
+        let lane = Lane::write(Arc::clone(&rooms.cluster), shutdown.clone(), move |written| {
+            landing.landed(written);
+        });
+        shutdown.spawn(lane);
+        shutdown.spawn(Feed::new(Arc::clone(&rooms)).run(changes, shutdown.clone()));
+        shutdown.spawn(timer::run(Arc::clone(&rooms), shutdown.clone()));
+        if let Some(http) = http {
+            listener::announce("http", &http);
+            shutdown.spawn(api::run(http, Arc::clone(&rooms), shutdown.clone()));
+        }
+        if let Some(tcp) = tcp {
+            shutdown.spawn(accept_when_ready(tcp, Arc::clone(&rooms), shutdown.clone()));
+        }
+        Ok(Self { rooms, shutdown })
+    }
+
+    /// Runs until `stop` returns, then drains; or until the node cannot go on.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot go on.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
+        tokio::select! {
+            () = stop => {}
+            failure = self.shutdown.failed() => return Err(failure),
+        }
+        tokio::select! {
+            () = self.drain() => Ok(()),
+            failure = self.shutdown.failed() => Err(failure),
+        }
+    }
+
+    /// Lets all clients go at a bounded rate, writes what is left, and leaves the cluster.
+    async fn drain(&self) {
+        let rooms = &self.rooms;
+        info!(clients = rooms.registry.len(), rate = rooms.config.drain.rate, "draining");
+        self.shutdown.drain();
+        rooms.cluster.set_state(NodeState::Draining);
+        // [MQTT-4.13.1-1] Elsewhere is another node, if there is one.
+        let has_peers = !rooms.cluster.outgoing.peers().is_empty();
+        let reason =
+            if has_peers { ReasonCode::UseAnotherServer } else { ReasonCode::ServerShuttingDown };
+        let tick = Duration::from_millis(10);
+        let mut budget = 0.0_f64;
+        while rooms.registry.len() > 0 {
+            budget = (budget + f64::from(rooms.config.drain.rate) * tick.as_secs_f64()).min(1e6);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 0 and 1e6"
+            )]
+            let most = budget as usize;
+            if most > 0 {
+                rooms.registry.close_some(most, reason);
+                budget = budget.fract();
+            }
+            tokio::time::sleep(tick).await;
+        }
+        let cluster = &rooms.cluster;
+        let ticket = cluster.durable.everything();
+        let farewell = cluster.outgoing.broadcast(&Event::Buried(cluster.node));
+        cluster.progress.reach(ticket.and(farewell)).await;
+        self.shutdown.stop();
+        self.shutdown.finished().await;
+        if let Err(error) = cluster.databases.store.leave(cluster.node).await {
+            warn!(error = %chain(&error), "membership not ended, the lease will run out");
+        }
+        info!("stopped");
+    }
+}
+
+async fn open(config: &Config) -> Result<Databases, ibc::OpenError> {
+    let url = &config.cluster.database_url;
+    if url.is_empty() {
+        let synchronous = match config.store.sync {
+            Synchronous::Full => ibc::sqlite::Synchronous::Full,
+            Synchronous::Normal => ibc::sqlite::Synchronous::Normal,
+        };
+        let store = Sqlite::open(&config.store.path, synchronous).await?;
+        return Ok(Databases { store: Arc::new(store), forward: None });
+    }
+    let options = PostgresOptions {
+        max_connections: config.cluster.max_connections,
+        acquire_timeout: Duration::from_secs(5),
+        lease: config.cluster.lease,
+    };
+    let postgres = Arc::new(Postgres::open(url, options).await?);
+    let store: Arc<dyn ibc::Store> = Arc::<Postgres>::clone(&postgres);
+    Ok(Databases { store, forward: Some(postgres) })
+}
+
+/// Clients that come earlier wait in the backlog.
+async fn accept_when_ready(listener: TcpListener, rooms: Arc<Rooms>, shutdown: Shutdown) {
+    while rooms.cluster.membership.state() == NodeState::Joining {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            () = shutdown.draining() => return,
+            () = shutdown.stopped() => return,
+        }
+    }
+    listener::announce("tcp", &listener);
+    listener::run(listener, rooms, shutdown).await;
+}

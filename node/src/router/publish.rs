@@ -1,0 +1,211 @@
+//! The road of a message: from its publisher, or from another node, to everybody who gets it.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use ahash::AHashMap;
+use ibc::{DeliveryOptions, NewEntry, NodeId, ReceivedId, event::Event};
+use mqtt::{Qos, Str};
+
+use super::{
+    Matches, Router,
+    subscriber::{Merged, Place, Subscriber},
+};
+use crate::{
+    cluster::{Ticket, Urgency},
+    delivery::{Delivery, Publication, Pushed},
+    telemetry::Dropped,
+};
+
+/// Where a message comes from, beyond its publisher: what must become durable together with it.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    /// The QoS 2 packet identifier of a stored session [MQTT-4.3.3-10].
+    pub(crate) received: Option<ReceivedId>,
+    /// The stored Will that this is.
+    pub(crate) will: Option<ibc::WillKey>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Routed {
+    /// Reached when it may be acknowledged.
+    pub(crate) ticket: Ticket,
+    /// Whether anybody subscribes to its topic.
+    pub(crate) is_matched: bool,
+}
+
+/// The topics one connection publishes to, with what they found; as large as [`TopicCache::MOST`].
+#[derive(Debug, Default)]
+pub(crate) struct TopicCache {
+    version: u64,
+    topics: AHashMap<Str, Arc<Matches>>,
+}
+
+impl TopicCache {
+    const MOST: usize = 64;
+}
+
+impl Router {
+    /// Hands a message to everybody who is to get it. Nothing is waited for: it may be
+    /// acknowledged when the ticket is reached (guarantee G1).
+    pub(crate) fn route(
+        &self,
+        publication: &Arc<Publication>,
+        origin: Origin,
+        cache: &mut TopicCache,
+    ) -> Routed {
+        let message = publication.message();
+        let matches = self.find(message.topic_name.as_shared(), cache);
+        let mut entries = Vec::new();
+        let mut nodes = matches.nodes.clone();
+        for matched in &matches.subscribers {
+            let Some(merged) = matched.for_publisher(publication.publisher()) else { continue };
+            let qos = message.qos.min(merged.qos);
+            let subscriber = &matched.subscriber;
+            if subscriber.is_stored && qos > Qos::AtMostOnce {
+                entries.push(NewEntry {
+                    session: subscriber.session,
+                    options: options(publication, &merged).encode(),
+                    share: None,
+                });
+            } else if subscriber.outbox().is_some() {
+                self.hand_over(subscriber, publication, &merged);
+            } else if let Some(owner) = subscriber.owner()
+                && !nodes.contains(&owner)
+                && owner != self.node()
+            {
+                nodes.push(owner);
+            }
+        }
+        let mut ticket = Ticket::default();
+        for group in &matches.groups {
+            ticket = ticket.and(self.share(group, publication, None, &mut entries));
+        }
+        ticket = ticket.and(self.forward(publication, &nodes));
+        ticket = ticket.and(self.store(publication, entries, origin));
+        Routed { ticket, is_matched: !matches.is_empty() }
+    }
+
+    /// What stands for `topic` in the cache, if no route has changed since.
+    fn find(&self, topic_name: &Str, cache: &mut TopicCache) -> Arc<Matches> {
+        let version = self.version.load(Ordering::Acquire);
+        if cache.version != version || cache.topics.len() > TopicCache::MOST {
+            cache.topics.clear();
+            cache.version = version;
+        }
+        if let Some(matches) = cache.topics.get(topic_name) {
+            return Arc::clone(matches);
+        }
+        let matches = Arc::new(self.matches(topic_name));
+        cache.topics.insert(topic_name.detached(), Arc::clone(&matches));
+        matches
+    }
+
+    fn matches(&self, topic_name: &Str) -> Matches {
+        let routes = self.read();
+        let mut places: Vec<&Place> = Vec::new();
+        routes.tree.matches(topic_name, &mut |place| places.push(place));
+        Matches::collect(places.into_iter())
+    }
+
+    /// A message that another node has routed: for sessions connected here that do not get it
+    /// through their queue.
+    pub(crate) fn receive(&self, publication: &Arc<Publication>, cache: &mut TopicCache) {
+        let message = publication.message();
+        let matches = self.find(message.topic_name.as_shared(), cache);
+        for matched in &matches.subscribers {
+            let subscriber = &matched.subscriber;
+            if let Some(merged) = matched.for_publisher(publication.publisher())
+                && !(subscriber.is_stored && message.qos.min(merged.qos) > Qos::AtMostOnce)
+            {
+                self.hand_over(subscriber, publication, &merged);
+            }
+        }
+    }
+
+    fn hand_over(&self, subscriber: &Subscriber, publication: &Arc<Publication>, merged: &Merged) {
+        let DeliveryOptions { qos, retain, .. } = options_without_identifiers(publication, merged);
+        let identifiers = Arc::clone(&merged.identifiers);
+        let publication = Arc::clone(publication);
+        let delivery =
+            Delivery { publication, qos, retain, identifiers, stored: None, share: None };
+        self.push(subscriber, delivery);
+    }
+
+    /// Puts a delivery in the mailbox of a session connected here, and counts what is dropped.
+    pub(super) fn push(&self, subscriber: &Subscriber, delivery: Delivery) -> Pushed {
+        let pushed =
+            subscriber.outbox().map_or(Pushed::Closed, |outbox| outbox.push(delivery));
+        if pushed == Pushed::Dropped {
+            self.metrics.drop_message(Dropped::QueueFull);
+        }
+        pushed
+    }
+
+    fn forward(&self, publication: &Arc<Publication>, nodes: &[NodeId]) -> Ticket {
+        if nodes.is_empty() {
+            return Ticket::default();
+        }
+        let qos = publication.message().qos;
+        if qos == Qos::AtMostOnce && self.cluster.outgoing.is_full() {
+            self.metrics.drop_message(Dropped::ForwardFull);
+            return Ticket::default();
+        }
+        self.metrics.forwarded.inc();
+        let ticket = self.cluster.outgoing.send_to(nodes, &Event::Message(publication.encoded()));
+        if qos == Qos::AtMostOnce { Ticket::default() } else { ticket }
+    }
+
+    /// Makes durable what must be: entries, the retained message [MQTT-3.3.1-5], the origin.
+    fn store(
+        &self,
+        publication: &Arc<Publication>,
+        entries: Vec<NewEntry>,
+        origin: Origin,
+    ) -> Ticket {
+        let message = publication.message();
+        if entries.is_empty()
+            && !message.retain
+            && origin.received.is_none()
+            && origin.will.is_none()
+        {
+            return Ticket::default();
+        }
+        let ticket = self.cluster.durable.add(Urgency::Now, |filling| {
+            if !entries.is_empty() {
+                filling.enqueue(publication, entries);
+            }
+            if message.retain {
+                // [MQTT-3.3.1-6] [MQTT-3.3.1-7] An empty payload removes.
+                let kept = (!message.payload.is_empty()).then_some(publication);
+                filling.retain(message.topic_name.as_str(), kept);
+            }
+            if let Some(received) = origin.received {
+                filling.change(|batch| batch.received.push(received));
+            }
+            if let Some(will) = origin.will {
+                filling.change(|batch| batch.wills.push(will));
+            }
+        });
+        if message.qos == Qos::AtMostOnce { Ticket::default() } else { ticket }
+    }
+}
+
+/// What the subscriber of `merged` is to see of the message.
+pub(super) fn options(publication: &Publication, merged: &Merged) -> DeliveryOptions {
+    DeliveryOptions {
+        identifiers: merged.identifiers.to_vec(),
+        ..options_without_identifiers(publication, merged)
+    }
+}
+
+fn options_without_identifiers(publication: &Publication, merged: &Merged) -> DeliveryOptions {
+    let message = publication.message();
+    DeliveryOptions {
+        // [MQTT-3.8.4-8]
+        qos: message.qos.min(merged.qos),
+        // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        retain: message.retain && merged.retain_as_published,
+        identifiers: Vec::new(),
+    }
+}

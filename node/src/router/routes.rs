@@ -1,0 +1,426 @@
+//! Changes of the routes: by sessions here, and by what other nodes tell.
+//!
+//! What other nodes are told is put on its way while the lock is held, so that they see the
+//! changes in the order in which they were made.
+
+use std::sync::Arc;
+
+use ibc::{
+    Epoch, NodeId, SessionId, SessionSnapshot, StoredSubscription,
+    event::{Event, Member, SessionClaimed},
+};
+use mqtt::{Str, TopicFilter};
+
+use super::{
+    Known, Router, Routes,
+    subscriber::{Group, Subscriber, Subscription},
+};
+use crate::delivery::Outbox;
+
+/// A session that is connected here from now on.
+pub(crate) struct Attachment {
+    pub(crate) session: SessionId,
+    pub(crate) client_id: Str,
+    pub(crate) epoch: Epoch,
+    pub(crate) is_stored: bool,
+    pub(crate) outbox: Arc<Outbox>,
+    /// The session that its claim discarded.
+    pub(crate) discarded: Option<SessionId>,
+    /// What a resumed session subscribes to.
+    pub(crate) subscriptions: Vec<StoredSubscription>,
+}
+
+impl Router {
+    /// A session is connected here. Other nodes are told if it is stored.
+    pub(crate) fn attach(&self, attachment: Attachment) {
+        let Attachment { session, client_id, epoch, is_stored, outbox, discarded, subscriptions } =
+            attachment;
+        let mut routes = self.write();
+        if is_stored {
+            let claimed =
+                SessionClaimed { session, client_id, epoch, owner: self.node(), discarded, subscriptions };
+            self.cluster.outgoing.broadcast(&Event::SessionClaimed(claimed.clone()));
+            self.claimed(&mut routes, claimed, Some(outbox));
+            return;
+        }
+        if let Some(discarded) = discarded {
+            self.cluster.outgoing.broadcast(&Event::SessionEnded { session: discarded, epoch });
+            self.forget(&mut routes, discarded);
+        }
+        let subscriber = Arc::new(Subscriber::new(session, client_id, false));
+        subscriber.attach(epoch, self.node(), Some(outbox));
+        let known = Known { subscriber, filters: ahash::AHashMap::new() };
+        routes.sessions.insert(session, known);
+    }
+
+    /// A session connected here subscribes, or changes a subscription. Other nodes are told.
+    /// Returns whether the subscription is new.
+    pub(crate) fn subscribe(&self, session: SessionId, subscription: &StoredSubscription) -> bool {
+        let mut routes = self.write();
+        let Some(known) = routes.sessions.get(&session) else { return false };
+        let subscriber = Arc::clone(&known.subscriber);
+        let filter = subscription.filter.as_shared().clone();
+        let is_new = !known.filters.contains_key(&filter);
+        let outgoing = &self.cluster.outgoing;
+        if subscriber.is_stored {
+            let epoch = subscriber.epoch();
+            let subscription = subscription.clone();
+            outgoing.broadcast(&Event::Subscribed { session, epoch, subscription });
+        } else if subscription.filter.share().is_some() {
+            let member = Member {
+                session,
+                client_id: subscriber.client_id.clone(),
+                subscription: subscription.clone(),
+            };
+            outgoing.broadcast(&Event::MemberAdded(member));
+        } else if is_new {
+            let count = routes.local.entry(filter.clone()).or_insert(0);
+            *count += 1;
+            if *count == 1 {
+                outgoing.broadcast(&Event::RouteAdded(filter));
+            }
+        }
+        self.insert(&mut routes, &subscriber, subscription.clone());
+        is_new
+    }
+
+    /// A session connected here unsubscribes. Other nodes are told. Returns whether there was
+    /// such a subscription.
+    pub(crate) fn unsubscribe(&self, session: SessionId, filter: &TopicFilter) -> bool {
+        let mut routes = self.write();
+        let Some(known) = routes.sessions.get(&session) else { return false };
+        let subscriber = Arc::clone(&known.subscriber);
+        let name = filter.as_shared();
+        if !known.filters.contains_key(name) {
+            return false;
+        }
+        if subscriber.is_stored {
+            let (epoch, filter) = (subscriber.epoch(), name.clone());
+            self.cluster.outgoing.broadcast(&Event::Unsubscribed { session, epoch, filter });
+        } else {
+            self.withdraw(&mut routes, session, filter);
+        }
+        self.remove(&mut routes, session, name);
+        true
+    }
+
+    /// Tells other nodes that a session without a stored one has left a filter.
+    fn withdraw(&self, routes: &mut Routes, session: SessionId, filter: &TopicFilter) {
+        let name = filter.as_shared().clone();
+        if filter.share().is_some() {
+            self.cluster.outgoing.broadcast(&Event::MemberRemoved { session, filter: name });
+        } else if let Some(count) = routes.local.get_mut(&name) {
+            *count -= 1;
+            if *count == 0 {
+                routes.local.remove(&name);
+                self.cluster.outgoing.broadcast(&Event::RouteRemoved(name));
+            }
+        }
+    }
+
+    /// A session is not connected here any more, unless a newer claim has been. Without a stored
+    /// one it is over; `is_over` says that a stored one is, too. Other nodes are told.
+    pub(crate) fn detach(&self, session: SessionId, epoch: Epoch, is_over: bool) {
+        let mut routes = self.write();
+        let Some(known) = routes.sessions.get(&session) else { return };
+        if known.subscriber.epoch() != epoch {
+            return;
+        }
+        known.subscriber.detach();
+        if known.subscriber.is_stored {
+            let event = if is_over {
+                Event::SessionEnded { session, epoch }
+            } else {
+                Event::SessionDetached { session, epoch }
+            };
+            self.cluster.outgoing.broadcast(&event);
+            if is_over {
+                self.forget(&mut routes, session);
+            }
+            return;
+        }
+        let filters: Vec<_> =
+            known.filters.values().map(|subscription| subscription.filter.clone()).collect();
+        for filter in &filters {
+            self.withdraw(&mut routes, session, filter);
+        }
+        self.forget(&mut routes, session);
+    }
+
+    /// The time of a stored session is over. Other nodes are told.
+    pub(crate) fn end(&self, session: SessionId, epoch: Epoch) {
+        self.cluster.outgoing.broadcast(&Event::SessionEnded { session, epoch });
+        self.ended(session, epoch);
+    }
+
+    /// Another node claimed a stored session.
+    pub(crate) fn session_claimed(&self, claimed: SessionClaimed) {
+        self.claimed(&mut self.write(), claimed, None);
+    }
+
+    /// A stored session as the database knows it; no news if the session is known already.
+    pub(crate) fn load(&self, snapshot: SessionSnapshot) {
+        let mut routes = self.write();
+        if routes.sessions.contains_key(&snapshot.session) {
+            return;
+        }
+        let Ok(client_id) = Str::new(&snapshot.client_id) else { return };
+        let owner = snapshot.owner.unwrap_or(NodeId(0));
+        let claimed = SessionClaimed {
+            session: snapshot.session,
+            client_id,
+            epoch: snapshot.epoch,
+            owner,
+            discarded: None,
+            subscriptions: snapshot.subscriptions,
+        };
+        self.claimed(&mut routes, claimed, None);
+    }
+
+    fn claimed(
+        &self,
+        routes: &mut Routes,
+        claimed: SessionClaimed,
+        outbox: Option<Arc<Outbox>>,
+    ) {
+        let SessionClaimed { session, client_id, epoch, owner, discarded, subscriptions } = claimed;
+        if let Some(discarded) = discarded {
+            self.forget(routes, discarded);
+        }
+        if routes.sessions.get(&session).is_some_and(|known| known.subscriber.epoch() > epoch) {
+            return;
+        }
+        let known = routes.sessions.entry(session).or_insert_with(|| Known {
+            subscriber: Arc::new(Subscriber::new(session, client_id, true)),
+            filters: ahash::AHashMap::new(),
+        });
+        let subscriber = Arc::clone(&known.subscriber);
+        let gone: Vec<Str> = known
+            .filters
+            .keys()
+            .filter(|filter| !subscriptions.iter().any(|new| new.filter.as_shared() == *filter))
+            .cloned()
+            .collect();
+        for filter in &gone {
+            self.remove(routes, session, filter);
+        }
+        subscriber.attach(epoch, owner, outbox);
+        for subscription in subscriptions {
+            let is_same = routes
+                .sessions
+                .get(&session)
+                .and_then(|known| known.filters.get(subscription.filter.as_shared()))
+                == Some(&subscription);
+            if !is_same {
+                self.insert(routes, &subscriber, subscription);
+            }
+        }
+    }
+
+    /// Another node says that a stored session subscribed.
+    pub(crate) fn subscribed(
+        &self,
+        session: SessionId,
+        epoch: Epoch,
+        subscription: StoredSubscription,
+    ) {
+        let mut routes = self.write();
+        let Some(known) = routes.sessions.get(&session) else { return };
+        if known.subscriber.epoch() == epoch {
+            let subscriber = Arc::clone(&known.subscriber);
+            self.insert(&mut routes, &subscriber, subscription);
+        }
+    }
+
+    /// Another node says that a stored session unsubscribed.
+    pub(crate) fn unsubscribed(&self, session: SessionId, epoch: Epoch, filter: &Str) {
+        let mut routes = self.write();
+        if routes.sessions.get(&session).is_some_and(|known| known.subscriber.epoch() == epoch) {
+            self.remove(&mut routes, session, filter);
+        }
+    }
+
+    /// Another node says that a stored session has no connection any more.
+    pub(crate) fn session_detached(&self, session: SessionId, epoch: Epoch) {
+        if let Some(subscriber) = self.subscriber(session)
+            && subscriber.epoch() == epoch
+        {
+            subscriber.detach();
+        }
+    }
+
+    /// A stored session is over.
+    pub(crate) fn ended(&self, session: SessionId, epoch: Epoch) {
+        let mut routes = self.write();
+        if routes.sessions.get(&session).is_some_and(|known| known.subscriber.epoch() <= epoch) {
+            self.forget(&mut routes, session);
+        }
+    }
+
+    /// `node` has connected subscribers for `filter`, or has none any more.
+    pub(crate) fn set_route(&self, node: NodeId, filter: &Str, is_there: bool) {
+        let mut routes = self.write();
+        let filters = routes.remote.entry(node).or_default();
+        let is_change =
+            if is_there { filters.insert(filter.clone()) } else { filters.remove(filter) };
+        if is_change {
+            routes.tree.update(filter, |place| {
+                place.nodes.retain(|other| *other != node);
+                if is_there {
+                    place.nodes.push(node);
+                }
+            });
+            self.bump();
+        }
+    }
+
+    /// A session connected to `node` is a member of a shared subscription.
+    pub(crate) fn member_added(&self, node: NodeId, member: Member) {
+        let Member { session, client_id, subscription } = member;
+        let mut routes = self.write();
+        let known = routes.sessions.entry(session).or_insert_with(|| {
+            let subscriber = Arc::new(Subscriber::new(session, client_id, false));
+            subscriber.attach(Epoch(0), node, None);
+            Known { subscriber, filters: ahash::AHashMap::new() }
+        });
+        let subscriber = Arc::clone(&known.subscriber);
+        self.insert(&mut routes, &subscriber, subscription);
+    }
+
+    /// It is no member any more.
+    pub(crate) fn member_removed(&self, session: SessionId, filter: &Str) {
+        let mut routes = self.write();
+        self.remove(&mut routes, session, filter);
+        if routes.sessions.get(&session).is_some_and(|known| known.filters.is_empty()) {
+            routes.sessions.remove(&session);
+        }
+    }
+
+    /// A node is dead: its routes go, its stored sessions have no owner.
+    pub(crate) fn node_gone(&self, node: NodeId) {
+        let mut routes = self.write();
+        for filter in routes.remote.remove(&node).unwrap_or_default() {
+            routes.tree.update(&filter, |place| place.nodes.retain(|other| *other != node));
+        }
+        let mut over = Vec::new();
+        for (session, known) in &routes.sessions {
+            if known.subscriber.owner() == Some(node) {
+                known.subscriber.detach();
+                if !known.subscriber.is_stored {
+                    over.push(*session);
+                }
+            }
+        }
+        for session in over {
+            self.forget(&mut routes, session);
+        }
+        self.bump();
+    }
+
+    /// Sends all routes of this node to a node that is joining.
+    pub(crate) fn tell(&self, peer: NodeId) {
+        let routes = self.read();
+        let outgoing = &self.cluster.outgoing;
+        for filter in routes.local.keys() {
+            outgoing.send(peer, &Event::RouteAdded(filter.clone()));
+        }
+        for (session, known) in &routes.sessions {
+            let subscriber = &known.subscriber;
+            if subscriber.is_stored || subscriber.owner() != Some(self.node()) {
+                continue;
+            }
+            for subscription in known.filters.values() {
+                if subscription.filter.share().is_some() {
+                    let member = Member {
+                        session: *session,
+                        client_id: subscriber.client_id.clone(),
+                        subscription: subscription.clone(),
+                    };
+                    outgoing.send(peer, &Event::MemberAdded(member));
+                }
+            }
+        }
+    }
+
+    fn insert(
+        &self,
+        routes: &mut Routes,
+        subscriber: &Arc<Subscriber>,
+        subscription: StoredSubscription,
+    ) {
+        let session = subscriber.session;
+        let at = Subscription {
+            subscriber: Arc::clone(subscriber),
+            options: subscription.options,
+            identifier: subscription.identifier,
+        };
+        let filter = &subscription.filter;
+        let is_shared = filter.share().is_some();
+        if is_shared {
+            change_group(routes, filter, |members| {
+                members.retain(|member| member.subscriber.session != session);
+                members.push(at);
+            });
+        } else {
+            routes.tree.update(filter.as_str(), |place| {
+                let list = &mut place.subscriptions;
+                match list.iter_mut().find(|other| other.subscriber.session == session) {
+                    Some(other) => *other = at,
+                    None => list.push(at),
+                }
+            });
+        }
+        if let Some(known) = routes.sessions.get_mut(&session) {
+            known.filters.insert(subscription.filter.as_shared().clone(), subscription);
+        }
+        self.bump();
+    }
+
+    fn remove(&self, routes: &mut Routes, session: SessionId, filter: &Str) {
+        let Some(known) = routes.sessions.get_mut(&session) else { return };
+        let Some(subscription) = known.filters.remove(filter) else { return };
+        if subscription.filter.share().is_some() {
+            change_group(routes, &subscription.filter, |members| {
+                members.retain(|member| member.subscriber.session != session);
+            });
+        } else {
+            routes.tree.update(filter, |place| {
+                place.subscriptions.retain(|other| other.subscriber.session != session);
+            });
+        }
+        self.bump();
+    }
+
+    fn forget(&self, routes: &mut Routes, session: SessionId) {
+        let Some(known) = routes.sessions.get(&session) else { return };
+        known.subscriber.detach();
+        let filters: Vec<Str> = known.filters.keys().cloned().collect();
+        for filter in &filters {
+            self.remove(routes, session, filter);
+        }
+        routes.sessions.remove(&session);
+    }
+}
+
+/// Groups are replaced, never changed: matches that are cached go on with the old one.
+fn change_group(
+    routes: &mut Routes,
+    filter: &TopicFilter,
+    change: impl FnOnce(&mut Vec<Subscription>),
+) {
+    let name = filter.as_shared();
+    let (mut members, turn) = routes
+        .groups
+        .remove(name)
+        .map_or((Vec::new(), 0), |group| (group.members.clone(), group.turn()));
+    change(&mut members);
+    let group =
+        (!members.is_empty()).then(|| Arc::new(Group::new(name.clone(), members, turn)));
+    if let Some(group) = &group {
+        routes.groups.insert(name.clone(), Arc::clone(group));
+    }
+    routes.tree.update(filter.pattern(), |place| {
+        place.groups.retain(|old| old.filter != *name);
+        place.groups.extend(group);
+    });
+}

@@ -1,0 +1,222 @@
+//! A session as the router knows it, and what a topic has found.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicUsize, Ordering},
+};
+
+use arc_swap::ArcSwapOption;
+use ibc::{Epoch, NodeId, SessionId, StoredSubscription};
+use mqtt::{Qos, Str, SubscriptionOptions};
+
+use super::tree::Value;
+use crate::delivery::Outbox;
+
+/// A session that subscribes: one connected here, a stored one anywhere, or a member of a shared
+/// subscription that is connected to another node.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) session: SessionId,
+    pub(crate) client_id: Str,
+    /// Whether it outlives its connection.
+    pub(crate) is_stored: bool,
+    epoch: AtomicI64,
+    owner: AtomicI64,
+    outbox: ArcSwapOption<Outbox>,
+}
+
+impl Subscriber {
+    pub(crate) fn new(session: SessionId, client_id: Str, is_stored: bool) -> Self {
+        Self {
+            session,
+            client_id,
+            is_stored,
+            epoch: AtomicI64::new(0),
+            owner: AtomicI64::new(0),
+            outbox: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The node where it is connected.
+    pub(crate) fn owner(&self) -> Option<NodeId> {
+        let owner = self.owner.load(Ordering::Acquire);
+        (owner != 0).then_some(NodeId(owner))
+    }
+
+    /// Its mailbox, if it is connected here.
+    pub(crate) fn outbox(&self) -> Option<Arc<Outbox>> {
+        self.outbox.load_full()
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    pub(super) fn attach(&self, epoch: Epoch, owner: NodeId, outbox: Option<Arc<Outbox>>) {
+        self.epoch.store(epoch.0, Ordering::Release);
+        self.outbox.store(outbox);
+        self.owner.store(owner.0, Ordering::Release);
+    }
+
+    pub(super) fn detach(&self) {
+        self.owner.store(0, Ordering::Release);
+        self.outbox.store(None);
+    }
+}
+
+/// A subscription at its place in the tree.
+#[derive(Debug, Clone)]
+pub(super) struct Subscription {
+    pub(super) subscriber: Arc<Subscriber>,
+    pub(super) options: SubscriptionOptions,
+    pub(super) identifier: Option<u32>,
+}
+
+/// A shared subscription: all its members in the cluster.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// `$share/{name}/{filter}`.
+    pub(super) filter: Str,
+    pub(super) members: Vec<Subscription>,
+    next: AtomicUsize,
+}
+
+impl Group {
+    pub(super) fn new(filter: Str, members: Vec<Subscription>, next: usize) -> Self {
+        Self { filter, members, next: AtomicUsize::new(next) }
+    }
+
+    pub(super) fn turn(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// The member whose turn it is: connected ones first, then stored ones. Never one of
+    /// `except` [MQTT-4.8.2-4].
+    pub(super) fn pick(&self, except: Option<SessionId>) -> Option<&Subscription> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let count = self.members.len();
+        let turn = |is_wanted: &dyn Fn(&Subscriber) -> bool| {
+            (0..count)
+                .filter_map(|offset| self.members.get(start.wrapping_add(offset) % count))
+                .filter(|member| Some(member.subscriber.session) != except)
+                .find(|member| is_wanted(&member.subscriber))
+        };
+        turn(&|subscriber| subscriber.owner().is_some())
+            .or_else(|| turn(&|subscriber| subscriber.is_stored))
+    }
+
+    /// Whether every member is connected to `node` and ends with its connection, so that the
+    /// whole subscription ends with the node.
+    pub(super) fn is_volatile(&self, node: NodeId) -> bool {
+        self.members.iter().all(|member| {
+            !member.subscriber.is_stored && member.subscriber.owner() == Some(node)
+        })
+    }
+}
+
+/// What stands at one filter.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    pub(super) subscriptions: Vec<Subscription>,
+    /// Other nodes that have connected subscribers without a stored session.
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) groups: Vec<Arc<Group>>,
+}
+
+impl Value for Place {
+    fn is_empty(&self) -> bool {
+        self.subscriptions.is_empty() && self.nodes.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// A session whose subscriptions match a topic: one delivery, however many they are
+/// [MQTT-3.3.4-2].
+#[derive(Debug)]
+pub(super) struct Match {
+    pub(super) subscriber: Arc<Subscriber>,
+    pub(super) merged: Merged,
+    /// All that match, if one of them has No Local.
+    all: Vec<(SubscriptionOptions, Option<u32>)>,
+}
+
+/// What several matching subscriptions of one session come to.
+#[derive(Debug, Clone)]
+pub(super) struct Merged {
+    pub(super) qos: Qos,
+    pub(super) retain_as_published: bool,
+    pub(super) identifiers: Arc<[u32]>,
+}
+
+impl Match {
+    /// What counts for a message of `publisher`: without No Local subscriptions if it is the
+    /// subscriber itself [MQTT-3.8.3-3]. `None`: nothing.
+    pub(super) fn for_publisher(&self, publisher: &str) -> Option<Merged> {
+        if self.all.is_empty() || publisher != self.subscriber.client_id.as_str() {
+            return Some(self.merged.clone());
+        }
+        merge(self.all.iter().filter(|(options, _)| !options.no_local))
+    }
+}
+
+fn merge<'a>(
+    subscriptions: impl Iterator<Item = &'a (SubscriptionOptions, Option<u32>)>,
+) -> Option<Merged> {
+    let mut merged: Option<(Qos, bool)> = None;
+    let mut identifiers = Vec::new();
+    for (options, identifier) in subscriptions {
+        let (qos, retain) = merged.unwrap_or((Qos::AtMostOnce, false));
+        merged = Some((qos.max(options.qos), retain || options.retain_as_published));
+        identifiers.extend(*identifier);
+    }
+    let (qos, retain_as_published) = merged?;
+    Some(Merged { qos, retain_as_published, identifiers: identifiers.into() })
+}
+
+/// Everybody who is to get the messages of one topic, as of one version of the routes.
+#[derive(Debug, Default)]
+pub(crate) struct Matches {
+    pub(super) subscribers: Vec<Match>,
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) groups: Vec<Arc<Group>>,
+}
+
+impl Matches {
+    pub(super) fn collect<'a>(places: impl Iterator<Item = &'a Place>) -> Self {
+        let mut found: Vec<(Arc<Subscriber>, Vec<(SubscriptionOptions, Option<u32>)>)> = Vec::new();
+        let mut index = ahash::AHashMap::new();
+        let mut matches = Self::default();
+        for place in places {
+            for subscription in &place.subscriptions {
+                let at = *index.entry(subscription.subscriber.session).or_insert_with(|| {
+                    found.push((Arc::clone(&subscription.subscriber), Vec::new()));
+                    found.len() - 1
+                });
+                if let Some((_, all)) = found.get_mut(at) {
+                    all.push((subscription.options, subscription.identifier));
+                }
+            }
+            matches.nodes.extend(&place.nodes);
+            matches.groups.extend(place.groups.iter().cloned());
+        }
+        matches.nodes.sort_unstable();
+        matches.nodes.dedup();
+        matches.subscribers = found
+            .into_iter()
+            .filter_map(|(subscriber, mut all)| {
+                let merged = merge(all.iter())?;
+                if !all.iter().any(|(options, _)| options.no_local) {
+                    all = Vec::new();
+                }
+                Some(Match { subscriber, merged, all })
+            })
+            .collect();
+        matches
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.subscribers.is_empty() && self.nodes.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// What a session subscribes to, by filter.
+pub(super) type Filters = ahash::AHashMap<Str, StoredSubscription>;

@@ -1,0 +1,152 @@
+//! Who is connected here, under which claim.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ahash::AHashMap;
+use ibc::{Claim, Claimed, Epoch};
+use mqtt::{ReasonCode, Str};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cluster::{ClaimError, Cluster},
+    delivery::{Control, Outbox},
+};
+
+/// The connections of this node by client ID. An entry stays until everything of its session is
+/// in the database, so that whoever comes next can wait for that.
+pub(crate) struct Registry {
+    clients: Mutex<AHashMap<Str, Client>>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Client {
+    /// Claims under way: their epochs are not known yet.
+    claiming: usize,
+    connections: Vec<Connection>,
+}
+
+struct Connection {
+    epoch: Epoch,
+    outbox: Arc<Outbox>,
+    finished: CancellationToken,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { clients: Mutex::default(), changed: watch::Sender::new(()) }
+    }
+}
+
+impl Registry {
+    fn lock(&self) -> MutexGuard<'_, AHashMap<Str, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claims a client ID for a connection whose mailbox is `outbox`. Not cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimError`] if the database does not answer; then nothing is registered.
+    pub(crate) async fn claim(
+        &self,
+        cluster: &Cluster,
+        client_id: &Str,
+        claim: Claim,
+        outbox: &Arc<Outbox>,
+    ) -> Result<Claimed, ClaimError> {
+        self.lock().entry(client_id.clone()).or_default().claiming += 1;
+        let claimed = cluster.claim(claim).await;
+        let mut clients = self.lock();
+        let client = clients.entry(client_id.clone()).or_default();
+        client.claiming -= 1;
+        if let Ok(claimed) = &claimed {
+            client.connections.push(Connection {
+                epoch: claimed.epoch,
+                outbox: Arc::clone(outbox),
+                finished: CancellationToken::new(),
+            });
+        } else if client.claiming == 0 && client.connections.is_empty() {
+            clients.remove(client_id);
+        }
+        drop(clients);
+        self.changed.send_replace(());
+        claimed
+    }
+
+    /// Everything of that claim is in the database.
+    pub(crate) fn finish(&self, client_id: &Str, epoch: Epoch) {
+        let mut clients = self.lock();
+        let Some(client) = clients.get_mut(client_id) else { return };
+        client.connections.retain(|connection| {
+            if connection.epoch == epoch {
+                connection.finished.cancel();
+            }
+            connection.epoch != epoch
+        });
+        if client.claiming == 0 && client.connections.is_empty() {
+            clients.remove(client_id);
+        }
+    }
+
+    /// Closes the connection with that claim, if it is here, and returns when everything of it is
+    /// in the database. Cancel safe.
+    pub(crate) async fn evict(&self, client_id: &Str, epoch: Epoch, is_resumed: bool) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            match self.find(client_id, epoch) {
+                Found::Here(outbox, finished) => {
+                    outbox.control(Control::Evict { is_resumed });
+                    finished.cancelled().await;
+                    return;
+                }
+                // It may be that claim; it is known in a moment.
+                Found::Claiming => {
+                    // The sender lives as long as we do.
+                    let _ = changed.changed().await;
+                }
+                Found::Gone => return,
+            }
+        }
+    }
+
+    fn find(&self, client_id: &Str, epoch: Epoch) -> Found {
+        let clients = self.lock();
+        let Some(client) = clients.get(client_id) else { return Found::Gone };
+        match client.connections.iter().find(|connection| connection.epoch == epoch) {
+            Some(Connection { outbox, finished, .. }) => {
+                Found::Here(Arc::clone(outbox), finished.clone())
+            }
+            None if client.claiming > 0 => Found::Claiming,
+            None => Found::Gone,
+        }
+    }
+
+    /// The number of clients connected here.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Asks up to `most` connections to close, and returns how many were asked.
+    pub(crate) fn close_some(&self, most: usize, reason_code: ReasonCode) -> usize {
+        let outboxes: Vec<_> = self
+            .lock()
+            .values()
+            .flat_map(|client| &client.connections)
+            .filter(|connection| !connection.outbox.is_closing())
+            .take(most)
+            .map(|connection| Arc::clone(&connection.outbox))
+            .collect();
+        for outbox in &outboxes {
+            outbox.control(Control::Close(reason_code));
+        }
+        outboxes.len()
+    }
+}
+
+enum Found {
+    Here(Arc<Outbox>, CancellationToken),
+    Claiming,
+    Gone,
+}

@@ -1,0 +1,96 @@
+//! Messages on their way to the client: sent, and not yet acknowledged (section 4.4, 4.9).
+
+use std::collections::BTreeMap;
+
+use ahash::AHashMap;
+use mqtt::PacketId;
+
+use crate::delivery::Delivery;
+
+/// Where a message on its way stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Its packet identifier is being stored; nothing was sent.
+    Storing,
+    /// PUBLISH is sent.
+    Published,
+    /// PUBREC has come [MQTT-4.3.3-4].
+    Received,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) delivery: Delivery,
+    pub(crate) phase: Phase,
+    /// The order in which the messages were let in.
+    order: u64,
+}
+
+/// The messages on their way to one client, at most `limit`.
+#[derive(Debug)]
+pub(crate) struct Window {
+    limit: usize,
+    next: u16,
+    order: u64,
+    in_flight: AHashMap<PacketId, InFlight>,
+}
+
+impl Window {
+    pub(crate) fn new(limit: u16) -> Self {
+        Self { limit: usize::from(limit), next: 1, order: 0, in_flight: AHashMap::new() }
+    }
+
+    /// How many more messages may be sent [MQTT-3.3.4-9].
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.in_flight.len())
+    }
+
+    /// Lets a message in under a packet identifier that is free [MQTT-2.2.1-3]: the one it had
+    /// on an earlier connection [MQTT-4.4.0-1], or the next. `None`: there is none.
+    pub(crate) fn insert(&mut self, delivery: Delivery, phase: Phase) -> Option<PacketId> {
+        let earlier = delivery.stored.and_then(|stored| stored.packet_id).and_then(PacketId::new);
+        let packet_id = match earlier {
+            Some(packet_id) if !self.in_flight.contains_key(&packet_id) => packet_id,
+            _ => self.free_id()?,
+        };
+        self.order += 1;
+        let order = self.order;
+        self.in_flight.insert(packet_id, InFlight { delivery, phase, order });
+        Some(packet_id)
+    }
+
+    fn free_id(&mut self) -> Option<PacketId> {
+        for _ in 0..u16::MAX {
+            let packet_id = PacketId::new(self.next);
+            self.next = self.next.checked_add(1).unwrap_or(1);
+            if let Some(packet_id) = packet_id
+                && !self.in_flight.contains_key(&packet_id)
+            {
+                return Some(packet_id);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn get(&self, packet_id: PacketId) -> Option<&InFlight> {
+        self.in_flight.get(&packet_id)
+    }
+
+    pub(crate) fn set_phase(&mut self, packet_id: PacketId, phase: Phase) {
+        if let Some(in_flight) = self.in_flight.get_mut(&packet_id) {
+            in_flight.phase = phase;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, packet_id: PacketId) -> Option<InFlight> {
+        self.in_flight.remove(&packet_id)
+    }
+
+    /// Everything on its way, in the order in which it was let in.
+    pub(crate) fn take_all(&mut self) -> Vec<(PacketId, InFlight)> {
+        let sorted: BTreeMap<u64, _> =
+            self.in_flight.drain().map(|(id, in_flight)| (in_flight.order, (id, in_flight))).collect();
+        sorted.into_values().collect()
+    }
+}

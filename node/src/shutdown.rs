@@ -1,0 +1,88 @@
+//! Who runs, and how everything stops.
+//!
+//! Owns every task of the process: the only place that spawns. Stopping has two steps: `drain`
+//! tells rooms to let clients go, `stop` ends the tasks that served them.
+
+use std::{future::Future, sync::Arc};
+
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Starts tasks and tells them when to end. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    drain: CancellationToken,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    failure: Arc<Failure>,
+}
+
+#[derive(Debug, Default)]
+struct Failure {
+    text: std::sync::Mutex<Option<String>>,
+    happened: Notify,
+}
+
+impl Shutdown {
+    /// Runs `task` in the background until it ends; it must watch [`Shutdown::stopped`] itself
+    /// if it would not end otherwise.
+    #[expect(clippy::disallowed_methods, reason = "this is the door for spawning")]
+    pub fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        tokio::spawn(self.tasks.track_future(task));
+    }
+
+    /// Asks all rooms to let clients go.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Whether clients are being let go.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
+    }
+
+    /// Returns when clients are to be let go. Cancel safe.
+    pub async fn draining(&self) {
+        self.drain.cancelled().await;
+    }
+
+    /// Ends the background tasks.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Returns when background tasks are to end. Cancel safe.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Waits until every task has ended.
+    pub async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The process cannot go on: it will end with `text` and exit code 1. Only the first counts.
+    pub fn fail(&self, text: String) {
+        if let Ok(mut slot) = self.failure.text.lock() {
+            slot.get_or_insert(text);
+        }
+        self.failure.happened.notify_one();
+    }
+
+    /// Returns the text of [`Shutdown::fail`] once it was called. Cancel safe.
+    pub async fn failed(&self) -> String {
+        loop {
+            if let Ok(mut slot) = self.failure.text.lock()
+                && let Some(text) = slot.take()
+            {
+                return text;
+            }
+            self.failure.happened.notified().await;
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Every metric, with its labels resolved once, so that the hot path only adds.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder, core::Collector,
+};
+
+/// Why a message was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// Too much waits for the client.
+    QueueFull,
+    /// Too much waits for another node, and the message is QoS 0.
+    ForwardFull,
+    /// It expired before it could be sent [MQTT-3.3.2-5].
+    Expired,
+    /// It is larger than the client accepts [MQTT-3.1.2-25].
+    TooLarge,
+    /// No member of the shared subscription could take it.
+    NoMember,
+}
+
+impl Dropped {
+    const ALL: [Self; 5] =
+        [Self::QueueFull, Self::ForwardFull, Self::Expired, Self::TooLarge, Self::NoMember];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::ForwardFull => "forward_full",
+            Self::Expired => "expired",
+            Self::TooLarge => "too_large",
+            Self::NoMember => "no_member",
+        }
+    }
+}
+
+/// Every metric of this node.
+pub(crate) struct Metrics {
+    registry: Registry,
+    pub(crate) connections: IntGauge,
+    pub(crate) connections_total: IntCounter,
+    pub(crate) members: IntGauge,
+    pub(crate) retained: IntGauge,
+    pub(crate) is_ready: IntGauge,
+    pub(crate) received_bytes: IntCounter,
+    pub(crate) sent_bytes: IntCounter,
+    pub(crate) forwarded: IntCounter,
+    pub(crate) frames_sent: IntCounter,
+    pub(crate) frames_received: IntCounter,
+    pub(crate) commit_seconds: Histogram,
+    pub(crate) commit_retries: IntCounter,
+    pub(crate) wills: IntCounter,
+    pub(crate) takeovers: IntCounter,
+    pub(crate) keep_alive_timeouts: IntCounter,
+    received: [IntCounter; 3],
+    sent: [IntCounter; 3],
+    dropped: Vec<IntCounter>,
+    refused: IntCounterVec,
+    malformed: IntCounterVec,
+    proxy_errors: IntCounter,
+}
+
+struct Builder(Registry);
+
+impl Builder {
+    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.add(IntCounter::new(name, help)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.add(IntGauge::new(name, help)?)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.add(IntCounterVec::new(Opts::new(name, help), &[label])?)
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    ///
+    /// # Errors
+    ///
+    /// [`prometheus::Error`] if two have one name.
+    pub(crate) fn new(node_name: &str) -> Result<Self, prometheus::Error> {
+        let b = Builder(Registry::new());
+        let info = IntCounterVec::new(
+            Opts::new("causeway_build_info", "Always 1; says what runs here."),
+            &["version", "node"],
+        )?;
+        b.add(info.clone())?;
+        info.with_label_values(&[env!("CARGO_PKG_VERSION"), node_name]).inc();
+        let received = b.counters(
+            "causeway_publish_received_total",
+            "PUBLISH packets received from clients.",
+            "qos",
+        )?;
+        let sent =
+            b.counters("causeway_publish_sent_total", "PUBLISH packets sent to clients.", "qos")?;
+        let dropped = b.counters(
+            "causeway_messages_dropped_total",
+            "Messages that were dropped for one subscriber, by reason.",
+            "reason",
+        )?;
+        let per_qos = |counters: &IntCounterVec| {
+            ["0", "1", "2"].map(|qos| counters.with_label_values(&[qos]))
+        };
+        let commit_seconds = Histogram::with_opts(
+            HistogramOpts::new(
+                "causeway_commit_seconds",
+                "Time from sending a batch of changes to the database until it is durable.",
+            )
+            .buckets(prometheus::exponential_buckets(0.000_25, 2.0, 14)?),
+        )?;
+        Ok(Self {
+            connections: b.gauge("causeway_connections", "Clients connected to this node.")?,
+            connections_total: b
+                .counter("causeway_connections_total", "Network connections accepted.")?,
+            members: b.gauge("causeway_members", "Nodes of the cluster that are not dead.")?,
+            retained: b.gauge("causeway_retained_messages", "Retained messages known.")?,
+            is_ready: b.gauge("causeway_ready", "1 if this node takes clients.")?,
+            received_bytes: b
+                .counter("causeway_received_bytes_total", "Bytes received from clients.")?,
+            sent_bytes: b.counter("causeway_sent_bytes_total", "Bytes sent to clients.")?,
+            forwarded: b.counter(
+                "causeway_messages_forwarded_total",
+                "Messages handed to other nodes for their connected subscribers.",
+            )?,
+            frames_sent: b
+                .counter("causeway_frames_sent_total", "Frames committed for other nodes.")?,
+            frames_received: b
+                .counter("causeway_frames_received_total", "Frames read from other nodes.")?,
+            commit_seconds: b.add(commit_seconds)?,
+            commit_retries: b.counter(
+                "causeway_commit_retries_total",
+                "Writes to the database that failed and were repeated.",
+            )?,
+            wills: b.counter("causeway_wills_published_total", "Wills published.")?,
+            takeovers: b.counter(
+                "causeway_takeovers_total",
+                "Connections closed because their client connected again.",
+            )?,
+            keep_alive_timeouts: b.counter(
+                "causeway_keep_alive_timeouts_total",
+                "Connections closed because the client was silent.",
+            )?,
+            received: per_qos(&received),
+            sent: per_qos(&sent),
+            dropped: Dropped::ALL
+                .map(|reason| dropped.with_label_values(&[reason.label()]))
+                .to_vec(),
+            refused: b.counters(
+                "causeway_connects_refused_total",
+                "CONNECT packets refused, by reason code.",
+                "reason",
+            )?,
+            malformed: b.counters(
+                "causeway_packets_malformed_total",
+                "Packets that were malformed or broke the protocol, by what was wrong.",
+                "reason",
+            )?,
+            proxy_errors: b.counter(
+                "causeway_proxy_errors_total",
+                "Connections closed for a missing or broken PROXY header.",
+            )?,
+            registry: b.0,
+        })
+    }
+
+    pub(crate) fn receive_publish(&self, qos: mqtt::Qos) {
+        if let Some(counter) = self.received.get(usize::from(qos.as_u8())) {
+            counter.inc();
+        }
+    }
+
+    pub(crate) fn send_publish(&self, qos: mqtt::Qos) {
+        if let Some(counter) = self.sent.get(usize::from(qos.as_u8())) {
+            counter.inc();
+        }
+    }
+
+    pub(crate) fn drop_message(&self, reason: Dropped) {
+        if let Some(counter) = self.dropped.get(reason as usize) {
+            counter.inc();
+        }
+    }
+
+    /// `reason`: from the closed set of reason codes.
+    pub(crate) fn refuse_connect(&self, reason: mqtt::ReasonCode) {
+        self.refused.with_label_values(&[format!("0x{:02x}", reason.as_u8())]).inc();
+    }
+
+    /// `label`: from a closed set.
+    pub(crate) fn reject_packet(&self, label: &'static str) {
+        self.malformed.with_label_values(&[label]).inc();
+    }
+
+    pub(crate) fn proxy_error(&self) {
+        self.proxy_errors.inc();
+    }
+
+    /// The Prometheus text format.
+    pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
+        let mut buffer = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut buffer)?;
+        String::from_utf8(buffer).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
