@@ -65,7 +65,10 @@ pub fn unique(prefix: &str) -> String {
     )
 }
 
-#[expect(clippy::zombie_processes, reason = "it ends when this process has ended")]
+#[expect(
+    clippy::zombie_processes,
+    reason = "it ends when this process has ended"
+)]
 fn start() -> Server {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
