@@ -42,13 +42,19 @@ impl From<sqlx::Error> for StoreError {
             // 08 connection, 40 rollback (deadlock, serialization), 53 resources, 57 operator
             // intervention (shutdown), 25006 read-only during a failover.
             sqlx::Error::Database(db) => db.code().is_some_and(|code| {
-                ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))
+                ["08", "40", "53", "57"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
                     || code == "25006"
                     || code == "5" // SQLITE_BUSY
             }),
             _ => false,
         };
-        if transient { Self::Unreachable(error) } else { Self::Refused(error) }
+        if transient {
+            Self::Unreachable(error)
+        } else {
+            Self::Refused(error)
+        }
     }
 }
 

@@ -223,12 +223,20 @@ impl Event {
                 put_text(filter, frame);
             }
             Self::SessionClaimed(claimed) => claimed.put(frame),
-            Self::Subscribed { session, epoch, subscription } => {
+            Self::Subscribed {
+                session,
+                epoch,
+                subscription,
+            } => {
                 frame.put_i64(session.0);
                 frame.put_i64(epoch.0);
                 put_subscription(subscription, frame);
             }
-            Self::Unsubscribed { session, epoch, filter } => {
+            Self::Unsubscribed {
+                session,
+                epoch,
+                filter,
+            } => {
                 frame.put_i64(session.0);
                 frame.put_i64(epoch.0);
                 put_text(filter, frame);
@@ -238,14 +246,22 @@ impl Event {
                 frame.put_i64(epoch.0);
             }
             Self::Message(record) => frame.extend_from_slice(record),
-            Self::Direct { session, options, record } => {
+            Self::Direct {
+                session,
+                options,
+                record,
+            } => {
                 frame.put_i64(session.0);
                 put_bytes(options, frame);
                 frame.extend_from_slice(record);
             }
             Self::Queued(queued) => queued.put(frame),
             Self::Poke(session) => frame.put_i64(session.0),
-            Self::Evict { client_id, epoch, is_resumed } => {
+            Self::Evict {
+                client_id,
+                epoch,
+                is_resumed,
+            } => {
                 put_text(client_id, frame);
                 frame.put_i64(epoch.0);
                 frame.put_u8(u8::from(*is_resumed));
@@ -254,7 +270,11 @@ impl Event {
                 put_text(client_id, frame);
                 frame.put_i64(epoch.0);
             }
-            Self::Retained { topic_name, version, record } => {
+            Self::Retained {
+                topic_name,
+                version,
+                record,
+            } => {
                 put_text(topic_name, frame);
                 frame.put_i64(*version);
                 frame.put_u8(u8::from(record.is_some()));
@@ -278,7 +298,10 @@ impl Event {
                 client_id: r.text()?,
                 subscription: r.subscription()?,
             }),
-            8 => Self::MemberRemoved { session: SessionId(r.i64()?), filter: r.text()? },
+            8 => Self::MemberRemoved {
+                session: SessionId(r.i64()?),
+                filter: r.text()?,
+            },
             9 => Self::SessionClaimed(SessionClaimed::read(&mut r)?),
             10 => Self::Subscribed {
                 session: SessionId(r.i64()?),
@@ -290,10 +313,14 @@ impl Event {
                 epoch: Epoch(r.i64()?),
                 filter: r.text()?,
             },
-            12 => {
-                Self::SessionDetached { session: SessionId(r.i64()?), epoch: Epoch(r.i64()?) }
-            }
-            13 => Self::SessionEnded { session: SessionId(r.i64()?), epoch: Epoch(r.i64()?) },
+            12 => Self::SessionDetached {
+                session: SessionId(r.i64()?),
+                epoch: Epoch(r.i64()?),
+            },
+            13 => Self::SessionEnded {
+                session: SessionId(r.i64()?),
+                epoch: Epoch(r.i64()?),
+            },
             14 => Self::Message(r.0),
             15 => Self::Direct {
                 session: SessionId(r.i64()?),
@@ -307,11 +334,18 @@ impl Event {
                 epoch: Epoch(r.i64()?),
                 is_resumed: r.u8()? != 0,
             },
-            19 => Self::Evicted { client_id: r.text()?, epoch: Epoch(r.i64()?) },
+            19 => Self::Evicted {
+                client_id: r.text()?,
+                epoch: Epoch(r.i64()?),
+            },
             20 => {
                 let (topic_name, version) = (r.text()?, r.i64()?);
                 let record = (r.u8()? != 0).then_some(r.0);
-                Self::Retained { topic_name, version, record }
+                Self::Retained {
+                    topic_name,
+                    version,
+                    record,
+                }
             }
             21 => Self::Buried(NodeId(r.i64()?)),
             _ => return Ok(None),
@@ -342,7 +376,14 @@ impl SessionClaimed {
             subscriptions.push(r.subscription()?);
         }
         let discarded = (discarded != 0).then_some(SessionId(discarded));
-        Ok(Self { session, client_id, epoch, owner, discarded, subscriptions })
+        Ok(Self {
+            session,
+            client_id,
+            epoch,
+            owner,
+            discarded,
+            subscriptions,
+        })
     }
 }
 
@@ -368,9 +409,18 @@ impl Queued {
             let options = r.bytes()?;
             let share = r.text()?;
             let share = (!share.is_empty()).then_some(share);
-            targets.push(QueuedTarget { session, options, share });
+            targets.push(QueuedTarget {
+                session,
+                options,
+                share,
+            });
         }
-        Ok(Self { entry, message, targets, record: r.0 })
+        Ok(Self {
+            entry,
+            message,
+            targets,
+            record: r.0,
+        })
     }
 }
 

@@ -68,7 +68,9 @@ pub struct Joined {
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// Another live node has this name: its lease was renewed while we watched.
-    #[error("node.name: another live node of this cluster is called \"{name}\"; give each node a name of its own")]
+    #[error(
+        "node.name: another live node of this cluster is called \"{name}\"; give each node a name of its own"
+    )]
     NameTaken {
         /// The name.
         name: String,

@@ -44,7 +44,13 @@ impl MessageRecord {
     /// The bytes that [`MessageRecord::decode`] reads.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let Message { topic_name, payload, qos, retain, properties } = &self.message;
+        let Message {
+            topic_name,
+            payload,
+            qos,
+            retain,
+            properties,
+        } = &self.message;
         let mut buffer =
             BytesMut::with_capacity(64 + self.publisher.len() + topic_name.len() + payload.len());
         buffer.put_u8(VERSION);
@@ -132,7 +138,9 @@ impl MessageRecord {
         }
         if flags & USER_PROPERTIES != 0 {
             for _ in 0..reader.u16()? {
-                properties.user_properties.push((reader.text()?, reader.text()?));
+                properties
+                    .user_properties
+                    .push((reader.text()?, reader.text()?));
             }
         }
         let message = Message {
@@ -142,7 +150,11 @@ impl MessageRecord {
             retain: qos_and_retain & 4 != 0,
             properties,
         };
-        Ok(Self { publisher, expires_at, message })
+        Ok(Self {
+            publisher,
+            expires_at,
+            message,
+        })
     }
 }
 

@@ -75,11 +75,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Retained messages whose topic is above `after`, in the order of their topics, at most
     /// `limit`; without removed and expired ones.
-    async fn retained(
-        &self,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<RetainedMessage>, StoreError>;
+    async fn retained(&self, after: &str, limit: usize)
+    -> Result<Vec<RetainedMessage>, StoreError>;
 
     /// Retained messages changed in the last `period`, removed ones included.
     async fn retained_since(&self, period: Duration) -> Result<Vec<RetainedMessage>, StoreError>;

@@ -14,7 +14,11 @@ impl Reader {
     }
 
     fn need(&self, bytes: usize) -> Result<(), RecordError> {
-        if self.0.len() < bytes { Err(RecordError::Short) } else { Ok(()) }
+        if self.0.len() < bytes {
+            Err(RecordError::Short)
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, RecordError> {
@@ -58,7 +62,11 @@ impl Reader {
         let filter = TopicFilter::try_from(self.text()?).map_err(|_| RecordError::Text)?;
         let options = SubscriptionOptions::from_byte(self.u8()?).ok_or(RecordError::Value)?;
         let identifier = self.u32()?;
-        Ok(StoredSubscription { filter, options, identifier: (identifier != 0).then_some(identifier) })
+        Ok(StoredSubscription {
+            filter,
+            options,
+            identifier: (identifier != 0).then_some(identifier),
+        })
     }
 }
 
@@ -66,7 +74,11 @@ pub(crate) fn put_text(text: &str, buffer: &mut BytesMut) {
     // Every text that gets here is an MQTT string or a client ID, so it fits [MQTT-1.5.4-1].
     let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
     buffer.put_u16(length);
-    buffer.extend_from_slice(text.as_bytes().get(..usize::from(length)).unwrap_or_default());
+    buffer.extend_from_slice(
+        text.as_bytes()
+            .get(..usize::from(length))
+            .unwrap_or_default(),
+    );
 }
 
 pub(crate) fn put_bytes(bytes: &[u8], buffer: &mut BytesMut) {

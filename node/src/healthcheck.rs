@@ -16,9 +16,15 @@ const MOST: u64 = 64 * 1024;
 ///
 /// A text that says what came instead of status 200.
 pub(crate) fn check(url: &str) -> Result<(), String> {
-    let rest = url.strip_prefix("http://").ok_or("--url must start with http://")?;
+    let rest = url
+        .strip_prefix("http://")
+        .ok_or("--url must start with http://")?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+    let address = if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
     let fail = |error: std::io::Error| format!("{url}: {error}");
     let target = address
         .to_socket_addrs()

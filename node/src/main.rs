@@ -90,7 +90,11 @@ fn serve(settings: &Settings) -> Result<(), (u8, String)> {
         let mut interrupt = signal(SignalKind::interrupt())
             .map_err(|error| (FAILURE, format!("cannot listen for SIGINT: {error}")))?;
         let node = Node::start(config).await.map_err(|error| {
-            let code = if error.is_configuration() { CONFIGURATION } else { FAILURE };
+            let code = if error.is_configuration() {
+                CONFIGURATION
+            } else {
+                FAILURE
+            };
             (code, node::telemetry::chain(&error))
         })?;
         let stop = async move {

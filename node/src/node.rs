@@ -103,9 +103,13 @@ impl Node {
             tcp_address: tcp.as_ref().and_then(|listener| listener.local_addr().ok()),
         });
         let landing = Arc::clone(&rooms.router);
-        let lane = Lane::write(Arc::clone(&rooms.cluster), shutdown.clone(), move |written| {
-            landing.landed(written);
-        });
+        let lane = Lane::write(
+            Arc::clone(&rooms.cluster),
+            shutdown.clone(),
+            move |written| {
+                landing.landed(written);
+            },
+        );
         shutdown.spawn(lane);
         shutdown.spawn(Feed::new(Arc::clone(&rooms)).run(changes, shutdown.clone()));
         shutdown.spawn(timer::run(Arc::clone(&rooms), shutdown.clone()));
@@ -138,13 +142,20 @@ impl Node {
     /// Lets all clients go at a bounded rate, writes what is left, and leaves the cluster.
     async fn drain(&self) {
         let rooms = &self.rooms;
-        info!(clients = rooms.registry.len(), rate = rooms.config.drain.rate, "draining");
+        info!(
+            clients = rooms.registry.len(),
+            rate = rooms.config.drain.rate,
+            "draining"
+        );
         self.shutdown.drain();
         rooms.cluster.set_state(NodeState::Draining);
         // [MQTT-4.13.1-1] Elsewhere is another node, if there is one.
         let has_peers = !rooms.cluster.outgoing.peers().is_empty();
-        let reason =
-            if has_peers { ReasonCode::UseAnotherServer } else { ReasonCode::ServerShuttingDown };
+        let reason = if has_peers {
+            ReasonCode::UseAnotherServer
+        } else {
+            ReasonCode::ServerShuttingDown
+        };
         let tick = Duration::from_millis(10);
         let mut budget = 0.0_f64;
         while rooms.registry.len() > 0 {
@@ -182,7 +193,10 @@ async fn open(config: &Config) -> Result<Databases, ibc::OpenError> {
             Synchronous::Normal => ibc::sqlite::Synchronous::Normal,
         };
         let store = Sqlite::open(&config.store.path, synchronous).await?;
-        return Ok(Databases { store: Arc::new(store), forward: None });
+        return Ok(Databases {
+            store: Arc::new(store),
+            forward: None,
+        });
     }
     let options = PostgresOptions {
         max_connections: config.cluster.max_connections,
@@ -191,7 +205,10 @@ async fn open(config: &Config) -> Result<Databases, ibc::OpenError> {
     };
     let postgres = Arc::new(Postgres::open(url, options).await?);
     let store: Arc<dyn ibc::Store> = Arc::<Postgres>::clone(&postgres);
-    Ok(Databases { store, forward: Some(postgres) })
+    Ok(Databases {
+        store,
+        forward: Some(postgres),
+    })
 }
 
 /// Clients that come earlier wait in the backlog.

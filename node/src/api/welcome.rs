@@ -12,10 +12,16 @@ const PAGE: &str = include_str!("welcome.html");
 pub(super) async fn page(State(rooms): State<Arc<Rooms>>) -> Html<String> {
     let address = rooms.tcp_address;
     let (host, port, mqtt) = match address {
-        Some(address) => {
-            (address.ip().to_string(), address.port().to_string(), address.to_string())
-        }
-        None => ("HOST".to_owned(), "PORT".to_owned(), "no address: listener.tcp is off".to_owned()),
+        Some(address) => (
+            address.ip().to_string(),
+            address.port().to_string(),
+            address.to_string(),
+        ),
+        None => (
+            "HOST".to_owned(),
+            "PORT".to_owned(),
+            "no address: listener.tcp is off".to_owned(),
+        ),
     };
     let state = health::reason(&rooms).unwrap_or("ready").trim();
     let values = [
@@ -36,5 +42,8 @@ pub(super) async fn page(State(rooms): State<Arc<Rooms>>) -> Html<String> {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

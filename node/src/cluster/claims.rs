@@ -39,7 +39,10 @@ impl Claims {
     pub(super) async fn claim(&self, claim: Claim) -> Result<Claimed, ClaimError> {
         let (answer, receiver) = oneshot::channel();
         let request = Request { claim, answer };
-        self.0.send(request).await.map_err(|_| ClaimError::Unavailable)?;
+        self.0
+            .send(request)
+            .await
+            .map_err(|_| ClaimError::Unavailable)?;
         receiver.await.unwrap_or(Err(ClaimError::Unavailable))
     }
 }
@@ -80,8 +83,10 @@ pub(super) async fn run(
 }
 
 async fn claim_all(cluster: &Cluster, batch: Vec<Request>, shutdown: &Shutdown) {
-    let (claims, answers): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|request| (request.claim, request.answer)).unzip();
+    let (claims, answers): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .map(|request| (request.claim, request.answer))
+        .unzip();
     match cluster.databases.store.claim(cluster.node, &claims).await {
         Ok(claimed) => {
             for (answer, claimed) in answers.into_iter().zip(claimed) {

@@ -85,7 +85,8 @@ impl Filling {
             *old_publication = publication;
             return;
         }
-        self.topics.insert(topic_name.to_owned(), self.batch.retained.len());
+        self.topics
+            .insert(topic_name.to_owned(), self.batch.retained.len());
         self.batch.retained.push(change);
         self.retained.push(publication);
     }
@@ -116,28 +117,41 @@ impl Written {
     /// Each message for queues: its identifier, the queues, the message.
     pub(crate) fn messages(&self) -> impl Iterator<Item = (i64, &[NewEntry], &Arc<Publication>)> {
         let first = self.committed.base;
-        let messages = self.filling.batch.messages.iter().zip(&self.filling.messages);
-        messages.zip(first..).map(|((new, publication), id)| (id, new.entries.as_slice(), publication))
+        let messages = self
+            .filling
+            .batch
+            .messages
+            .iter()
+            .zip(&self.filling.messages);
+        messages
+            .zip(first..)
+            .map(|((new, publication), id)| (id, new.entries.as_slice(), publication))
     }
 
     /// Each moved entry: its new identifier, the move, the message.
     pub(crate) fn moved(&self) -> impl Iterator<Item = (i64, &ibc::Moved, &Arc<Publication>)> {
         let first = self.committed.base + length(&self.filling.messages);
         let moved = self.filling.batch.moved.iter().zip(&self.filling.moved);
-        moved.zip(first..).map(|((moved, publication), id)| (id, moved, publication))
+        moved
+            .zip(first..)
+            .map(|((moved, publication), id)| (id, moved, publication))
     }
 
     /// Each retained change: its version, the topic, the message.
-    pub(crate) fn retained(
-        &self,
-    ) -> impl Iterator<Item = (i64, &str, Option<&Arc<Publication>>)> {
-        let first = self.committed.base
-            + length(&self.filling.messages)
-            + length(&self.filling.moved);
-        let retained = self.filling.batch.retained.iter().zip(&self.filling.retained);
-        retained.zip(first..).map(|((change, publication), version)| {
-            (version, change.topic_name.as_str(), publication.as_ref())
-        })
+    pub(crate) fn retained(&self) -> impl Iterator<Item = (i64, &str, Option<&Arc<Publication>>)> {
+        let first =
+            self.committed.base + length(&self.filling.messages) + length(&self.filling.moved);
+        let retained = self
+            .filling
+            .batch
+            .retained
+            .iter()
+            .zip(&self.filling.retained);
+        retained
+            .zip(first..)
+            .map(|((change, publication), version)| {
+                (version, change.topic_name.as_str(), publication.as_ref())
+            })
     }
 }
 
@@ -171,7 +185,10 @@ impl Lane {
             closed_bytes: 0,
             retained: 0,
         };
-        Self { state: Mutex::new(state), work: Notify::new() }
+        Self {
+            state: Mutex::new(state),
+            work: Notify::new(),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -203,19 +220,28 @@ impl Lane {
         if must_wake {
             self.work.notify_one();
         }
-        Ticket { durable: number, forwarded: 0 }
+        Ticket {
+            durable: number,
+            forwarded: 0,
+        }
     }
 
     /// Reached when every retained message set so far is durable and in the tree of this node.
     pub(crate) fn retained(&self) -> Ticket {
-        Ticket { durable: self.lock().retained, forwarded: 0 }
+        Ticket {
+            durable: self.lock().retained,
+            forwarded: 0,
+        }
     }
 
     /// Reached when everything added so far is durable.
     pub(crate) fn everything(&self) -> Ticket {
         let state = self.lock();
         let is_empty = state.filling.changes == 0;
-        Ticket { durable: state.number - u64::from(is_empty), forwarded: 0 }
+        Ticket {
+            durable: state.number - u64::from(is_empty),
+            forwarded: 0,
+        }
     }
 
     /// Whether publishers should wait.
@@ -267,7 +293,9 @@ impl Lane {
                     return;
                 }
             }
-            let Some((number, filling)) = next else { continue };
+            let Some((number, filling)) = next else {
+                continue;
+            };
             let Some(committed) = commit(&cluster, &filling.batch, &shutdown).await else {
                 return;
             };
@@ -284,7 +312,10 @@ async fn commit(cluster: &Cluster, batch: &Batch, shutdown: &Shutdown) -> Option
         let started = std::time::Instant::now();
         match cluster.databases.store.commit(cluster.node, batch).await {
             Ok(committed) => {
-                cluster.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+                cluster
+                    .metrics
+                    .commit_seconds
+                    .observe(started.elapsed().as_secs_f64());
                 return Some(committed);
             }
             Err(StoreError::Unreachable(error)) => {

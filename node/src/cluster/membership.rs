@@ -37,7 +37,15 @@ impl Membership {
     pub(super) fn new(lease: Duration) -> (Self, mpsc::Receiver<NodeId>) {
         let (suspects, receiver) = mpsc::channel(64);
         let state = Mutex::new((NodeState::Joining, Instant::now()));
-        (Self { lease, state, changed: Notify::new(), suspects }, receiver)
+        (
+            Self {
+                lease,
+                state,
+                changed: Notify::new(),
+                suspects,
+            },
+            receiver,
+        )
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (NodeState, Instant)> {
@@ -107,12 +115,20 @@ async fn renew(
 ) -> Result<(), StoreError> {
     let state = cluster.membership.state();
     let started = Instant::now();
-    let members =
-        cluster.databases.store.renew(cluster.node, state, cluster.membership.lease).await?;
+    let members = cluster
+        .databases
+        .store
+        .renew(cluster.node, state, cluster.membership.lease)
+        .await?;
     cluster.membership.lock().1 = started;
-    let others: Vec<_> =
-        members.iter().filter(|member| member.node != cluster.node).collect();
-    cluster.metrics.members.set(i64::try_from(members.len()).unwrap_or(0));
+    let others: Vec<_> = members
+        .iter()
+        .filter(|member| member.node != cluster.node)
+        .collect();
+    cluster
+        .metrics
+        .members
+        .set(i64::try_from(members.len()).unwrap_or(0));
     let known = cluster.outgoing.peers();
     for member in &others {
         if cluster.outgoing.add_peer(member.node) {
@@ -131,7 +147,10 @@ async fn renew(
     for node in known {
         if !members.iter().any(|member| member.node == node) {
             // Another node has buried it, or it has left.
-            let gone = Buried { node, shared: Vec::new() };
+            let gone = Buried {
+                node,
+                shared: Vec::new(),
+            };
             let _ = changes.send(MemberChange::Gone(Box::new(gone))).await;
         }
     }

@@ -72,7 +72,9 @@ impl Cluster {
     ) -> Result<(Arc<Self>, mpsc::Receiver<MemberChange>), ibc::JoinError> {
         let lease = config.cluster.lease;
         let store = &databases.store;
-        let joined = store.join(&config.node.name, env!("CARGO_PKG_VERSION"), lease).await?;
+        let joined = store
+            .join(&config.node.name, env!("CARGO_PKG_VERSION"), lease)
+            .await?;
         let (claims, requests) = claims::Claims::new();
         let (membership, inbox) = Membership::new(lease);
         let cluster = Arc::new(Self {
@@ -87,12 +89,21 @@ impl Cluster {
             metrics,
         });
         let (changes, receiver) = mpsc::channel(256);
-        shutdown.spawn(claims::run(Arc::clone(&cluster), requests, shutdown.clone()));
+        shutdown.spawn(claims::run(
+            Arc::clone(&cluster),
+            requests,
+            shutdown.clone(),
+        ));
         shutdown.spawn(outgoing::run(Arc::clone(&cluster), shutdown.clone()));
         for previous in joined.previous {
             cluster.membership.suspect(previous);
         }
-        shutdown.spawn(membership::run(Arc::clone(&cluster), inbox, changes, shutdown.clone()));
+        shutdown.spawn(membership::run(
+            Arc::clone(&cluster),
+            inbox,
+            changes,
+            shutdown.clone(),
+        ));
         Ok((cluster, receiver))
     }
 

@@ -62,7 +62,11 @@ pub(crate) struct Barrier(Vec<(NodeId, u64)>);
 
 impl Outgoing {
     pub(super) fn new() -> Self {
-        let state = State { peers: AHashMap::new(), number: 1, bytes: 0 };
+        let state = State {
+            peers: AHashMap::new(),
+            number: 1,
+            bytes: 0,
+        };
         Self {
             state: Mutex::new(state),
             work: Notify::new(),
@@ -94,7 +98,10 @@ impl Outgoing {
         if was_empty {
             self.work.notify_one();
         }
-        Ticket { durable: 0, forwarded: number }
+        Ticket {
+            durable: 0,
+            forwarded: number,
+        }
     }
 
     /// Adds `event` to the stream to `node`. Returns false if that is no peer.
@@ -155,9 +162,17 @@ impl Outgoing {
     pub(super) fn missing(&self, barrier: &Barrier) -> Vec<NodeId> {
         let state = self.lock();
         let is_missing = |(node, number): &&(NodeId, u64)| {
-            state.peers.get(node).is_some_and(|peer| peer.sync_confirmed < *number)
+            state
+                .peers
+                .get(node)
+                .is_some_and(|peer| peer.sync_confirmed < *number)
         };
-        barrier.0.iter().filter(is_missing).map(|(node, _)| *node).collect()
+        barrier
+            .0
+            .iter()
+            .filter(is_missing)
+            .map(|(node, _)| *node)
+            .collect()
     }
 
     /// Takes the answer of `node` to [`Event::Sync`].
@@ -196,7 +211,11 @@ impl Outgoing {
             for body in bodies {
                 peer.sequence += 1;
                 let (destination, sequence) = (*node, peer.sequence);
-                frames.push(Frame { destination, sequence, body: body.freeze() });
+                frames.push(Frame {
+                    destination,
+                    sequence,
+                    body: body.freeze(),
+                });
             }
         }
         Some((number, frames))
@@ -206,7 +225,9 @@ impl Outgoing {
 /// Commits frames until `shutdown` stops and nothing is left.
 pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
     let outgoing = &cluster.outgoing;
-    let Some(forward) = cluster.databases.forward.clone() else { return };
+    let Some(forward) = cluster.databases.forward.clone() else {
+        return;
+    };
     loop {
         let Some((number, frames)) = outgoing.cut() else {
             tokio::select! {
@@ -234,7 +255,10 @@ pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
-        cluster.metrics.frames_sent.inc_by(u64::try_from(frames.len()).unwrap_or(0));
+        cluster
+            .metrics
+            .frames_sent
+            .inc_by(u64::try_from(frames.len()).unwrap_or(0));
         cluster.progress.set_forwarded(number);
     }
 }

@@ -21,6 +21,10 @@ pub struct Cluster {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { database_url: String::new(), lease: Duration::from_secs(5), max_connections: 8 }
+        Self {
+            database_url: String::new(),
+            lease: Duration::from_secs(5),
+            max_connections: 8,
+        }
     }
 }

@@ -52,7 +52,12 @@ impl fmt::Display for ConfigError {
 
 impl ConfigError {
     fn one(key: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { problems: vec![Problem { key: key.into(), text: text.into() }] }
+        Self {
+            problems: vec![Problem {
+                key: key.into(),
+                text: text.into(),
+            }],
+        }
     }
 }
 
@@ -66,7 +71,10 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Config, Confi
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(path) = file {
         if !path.is_file() {
-            return Err(ConfigError::one("", format!("--conf {}: no such file", path.display())));
+            return Err(ConfigError::one(
+                "",
+                format!("--conf {}: no such file", path.display()),
+            ));
         }
         figment = figment.merge(Toml::file_exact(path));
     }
@@ -77,7 +85,10 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Config, Confi
     }
     for assignment in assignments {
         let Some((key, value)) = assignment.split_once('=') else {
-            return Err(ConfigError::one("", format!("--set {assignment}: expected KEY=VALUE")));
+            return Err(ConfigError::one(
+                "",
+                format!("--set {assignment}: expected KEY=VALUE"),
+            ));
         };
         figment = assign(figment, key.trim(), value, &format!("--set {assignment}"))?;
     }
@@ -89,17 +100,11 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Config, Confi
 }
 
 /// Sets one key to a text, read as the type its default has: a password like `12345` stays text.
-fn assign(
-    figment: Figment,
-    key: &str,
-    text: &str,
-    origin: &str,
-) -> Result<Figment, ConfigError> {
+fn assign(figment: Figment, key: &str, text: &str, origin: &str) -> Result<Figment, ConfigError> {
     let defaults = Figment::from(Serialized::defaults(Config::default()));
-    let default = defaults.find_value(key).map_err(|_| ConfigError::one(
-        key,
-        format!("unknown setting (from {origin})"),
-    ))?;
+    let default = defaults
+        .find_value(key)
+        .map_err(|_| ConfigError::one(key, format!("unknown setting (from {origin})")))?;
     let wrong = |expected: &str| {
         ConfigError::one(key, format!("\"{text}\" is not {expected} (from {origin})"))
     };
@@ -108,7 +113,10 @@ fn assign(
         Value::Bool(..) => Value::from(text.parse::<bool>().map_err(|_| wrong("true or false"))?),
         Value::Num(..) => Value::from(text.parse::<i64>().map_err(|_| wrong("a whole number"))?),
         Value::Empty(..) | Value::Dict(..) | Value::Array(..) => {
-            return Err(ConfigError::one(key, format!("is no single setting (from {origin})")));
+            return Err(ConfigError::one(
+                key,
+                format!("is no single setting (from {origin})"),
+            ));
         }
     };
     let mut nested = value;
@@ -126,29 +134,51 @@ fn describe(error: &figment::Error) -> Problem {
     let mut text = error.kind.to_string();
     if let figment::error::Kind::UnknownField(field, known) = &error.kind {
         if !key.ends_with(field.as_str()) {
-            key = if key.is_empty() { field.clone() } else { format!("{key}.{field}") };
+            key = if key.is_empty() {
+                field.clone()
+            } else {
+                format!("{key}.{field}")
+            };
         }
         text = format!("unknown setting; known here: {}", known.join(", "));
     }
-    if let Some(source) = error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref()) {
+    if let Some(source) = error
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.source.as_ref())
+    {
         text = format!("{} (in {source})", text.trim_end().replace('\n', " "));
     }
-    Problem { key, text: text.replace('\n', " ") }
+    Problem {
+        key,
+        text: text.replace('\n', " "),
+    }
 }
 
 fn validate(config: &Config) -> Result<(), ConfigError> {
     let mut problems = Vec::new();
     let mut check = |key: &str, is_right: bool, text: String| {
         if !is_right {
-            problems.push(Problem { key: key.to_owned(), text });
+            problems.push(Problem {
+                key: key.to_owned(),
+                text,
+            });
         }
     };
     for (key, value, range) in numbers(config) {
-        let text = format!("{value} is out of range {} to {}", range.start(), range.end());
+        let text = format!(
+            "{value} is out of range {} to {}",
+            range.start(),
+            range.end()
+        );
         check(key, range.contains(&value), text);
     }
     for (key, value, range) in durations(config) {
-        let text = format!("{value:?} is out of range {:?} to {:?}", range.start(), range.end());
+        let text = format!(
+            "{value:?} is out of range {:?} to {:?}",
+            range.start(),
+            range.end()
+        );
         check(key, range.contains(&value), text);
     }
     check(
@@ -162,7 +192,10 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://"),
         "does not start with postgres:// (and may be empty)".to_owned(),
     );
-    for (key, bind) in [("listener.tcp", config.listener.tcp), ("http.listen", config.http.listen)] {
+    for (key, bind) in [
+        ("listener.tcp", config.listener.tcp),
+        ("http.listen", config.http.listen),
+    ] {
         let is_open = config.auth.mode == AuthMode::Disabled && !config.auth.allow_anonymous_remote;
         let address = bind.address();
         check(
@@ -174,7 +207,11 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
             ),
         );
     }
-    if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError { problems })
+    }
 }
 
 fn is_loopback(address: SocketAddr) -> bool {
@@ -186,20 +223,48 @@ fn numbers(config: &Config) -> [(&'static str, i64, RangeInclusive<i64>); 12] {
     let listener = &config.listener;
     [
         ("listener.backlog", listener.backlog.into(), 1..=65_535),
-        ("listener.max_connections", listener.max_connections.into(), 1..=10_000_000),
-        ("cluster.max_connections", config.cluster.max_connections.into(), 4..=100),
-        ("mqtt.session_expiry_interval", mqtt.session_expiry_interval, -1..=4_294_967_295),
-        ("mqtt.server_receive_maximum", mqtt.server_receive_maximum.into(), 1..=65_535),
+        (
+            "listener.max_connections",
+            listener.max_connections.into(),
+            1..=10_000_000,
+        ),
+        (
+            "cluster.max_connections",
+            config.cluster.max_connections.into(),
+            4..=100,
+        ),
+        (
+            "mqtt.session_expiry_interval",
+            mqtt.session_expiry_interval,
+            -1..=4_294_967_295,
+        ),
+        (
+            "mqtt.server_receive_maximum",
+            mqtt.server_receive_maximum.into(),
+            1..=65_535,
+        ),
         (
             "mqtt.server_maximum_packet_size",
             mqtt.server_maximum_packet_size.into(),
             2..=268_435_460,
         ),
-        ("mqtt.server_topic_alias_maximum", mqtt.server_topic_alias_maximum.into(), 0..=65_535),
-        ("mqtt.server_keep_alive", mqtt.server_keep_alive, -1..=65_535),
+        (
+            "mqtt.server_topic_alias_maximum",
+            mqtt.server_topic_alias_maximum.into(),
+            0..=65_535,
+        ),
+        (
+            "mqtt.server_keep_alive",
+            mqtt.server_keep_alive,
+            -1..=65_535,
+        ),
         ("mqtt.maximum_qos", mqtt.maximum_qos.into(), 0..=2),
         ("mqtt.max_inflight", mqtt.max_inflight.into(), 1..=2048),
-        ("mqtt.max_queued_messages", mqtt.max_queued_messages.into(), 100..=10_000_000),
+        (
+            "mqtt.max_queued_messages",
+            mqtt.max_queued_messages.into(),
+            100..=10_000_000,
+        ),
         ("drain.rate", config.drain.rate.into(), 1..=1_000_000),
     ]
 }
@@ -208,7 +273,11 @@ fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Durati
     let second = Duration::from_secs(1);
     [
         ("cluster.lease", config.cluster.lease, second..=second * 300),
-        ("mqtt.connect_timeout", config.mqtt.connect_timeout, second..=second * 600),
+        (
+            "mqtt.connect_timeout",
+            config.mqtt.connect_timeout,
+            second..=second * 600,
+        ),
     ]
 }
 

@@ -45,18 +45,12 @@ pub struct Config {
 }
 
 /// This node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     /// Shown everywhere, unique in the cluster; 1 to 64 characters. Empty: the host name.
     /// Fixed until restart.
     pub name: String,
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        Self { name: String::new() }
-    }
 }
 
 /// Where people and programs connect.
@@ -69,7 +63,9 @@ pub struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: Bind::At(SocketAddr::from(([127, 0, 0, 1], 8080))) }
+        Self {
+            listen: Bind::At(SocketAddr::from(([127, 0, 0, 1], 8080))),
+        }
     }
 }
 
@@ -128,7 +124,10 @@ pub struct Auth {
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { mode: AuthMode::Disabled, allow_anonymous_remote: false }
+        Self {
+            mode: AuthMode::Disabled,
+            allow_anonymous_remote: false,
+        }
     }
 }
 
@@ -166,7 +165,10 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".to_owned() }
+        Self {
+            format: LogFormat::Text,
+            level: "info".to_owned(),
+        }
     }
 }
 

@@ -17,7 +17,10 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: PathBuf::from("var/causeway.db"), sync: Synchronous::Full }
+        Self {
+            path: PathBuf::from("var/causeway.db"),
+            sync: Synchronous::Full,
+        }
     }
 }
 

@@ -10,19 +10,24 @@ fn with(assignments: &[&str]) -> Result<Config, ConfigError> {
 #[test]
 fn the_sample_file_lists_every_setting_with_its_default() {
     let sample = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../conf/node.toml"));
-    assert_eq!(load(Some(sample), &[]).expect("the sample is valid"), Config::default());
+    assert_eq!(
+        load(Some(sample), &[]).expect("the sample is valid"),
+        Config::default()
+    );
 
     let sample: Value = Figment::from(Toml::file_exact(sample)).extract().unwrap();
-    let defaults: Value =
-        Figment::from(Serialized::defaults(Config::default())).extract().unwrap();
+    let defaults: Value = Figment::from(Serialized::defaults(Config::default()))
+        .extract()
+        .unwrap();
     assert_eq!(keys("", &sample), keys("", &defaults));
 }
 
 fn keys(path: &str, value: &Value) -> Vec<String> {
     match value {
-        Value::Dict(_, dict) => {
-            dict.iter().flat_map(|(key, value)| keys(&format!("{path}.{key}"), value)).collect()
-        }
+        Value::Dict(_, dict) => dict
+            .iter()
+            .flat_map(|(key, value)| keys(&format!("{path}.{key}"), value))
+            .collect(),
         _ => vec![path.to_owned()],
     }
 }
@@ -52,9 +57,15 @@ fn every_value_out_of_range_is_named_at_once() {
 
 #[test]
 fn an_open_address_needs_consent_while_everybody_may_connect() {
-    let error = with(&["listener.tcp=0.0.0.0:1883"]).unwrap_err().to_string();
+    let error = with(&["listener.tcp=0.0.0.0:1883"])
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("auth.allow_anonymous_remote"), "{error}");
     assert!(
-        with(&["listener.tcp=0.0.0.0:1883", "auth.allow_anonymous_remote=true"]).is_ok()
+        with(&[
+            "listener.tcp=0.0.0.0:1883",
+            "auth.allow_anonymous_remote=true"
+        ])
+        .is_ok()
     );
 }

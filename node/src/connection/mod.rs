@@ -47,9 +47,15 @@ where
         }
         return;
     };
-    let opening::Opened { decoder, connect, peer } = opened;
+    let opening::Opened {
+        decoder,
+        connect,
+        peer,
+    } = opened;
     let keep_alive = rooms.config.mqtt.keep_alive(connect.keep_alive);
-    let Some(session) = opening::admit(&mut transport, connect, peer, &rooms).await else { return };
+    let Some(session) = opening::admit(&mut transport, connect, peer, &rooms).await else {
+        return;
+    };
     rooms.metrics.connections.inc();
     debug!(client_id = %session.client_id, %peer, "client connected");
     let progress = rooms.cluster.progress.watch();
@@ -66,7 +72,9 @@ where
     };
     let end = connection.run().await;
     let cause = connection.say_goodbye(end).await;
-    let Connection { session, transport, .. } = connection;
+    let Connection {
+        session, transport, ..
+    } = connection;
     // The socket is closed before anybody waits for the database.
     drop(transport);
     rooms.metrics.connections.dec();
@@ -194,7 +202,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             End::Told(reason_code) => (reason_code, Cause::Ended),
             End::TakenOver { is_resumed } => {
                 self.rooms.metrics.takeovers.inc();
-                (ReasonCode::SessionTakenOver, Cause::TakenOver { is_resumed })
+                (
+                    ReasonCode::SessionTakenOver,
+                    Cause::TakenOver { is_resumed },
+                )
             }
         };
         if self.session.version == ProtocolVersion::V5 {

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use mqtt::{
-    ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Packet, PacketType,
-    ProtocolVersion, ReasonCode, Side,
+    ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Packet, PacketType, ProtocolVersion,
+    ReasonCode, Side,
 };
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -43,7 +43,11 @@ where
     loop {
         match decoder.decode(&mut transport.input) {
             Ok(Some(Packet::Connect(connect))) => {
-                return Some(Opened { decoder, connect: *connect, peer });
+                return Some(Opened {
+                    decoder,
+                    connect: *connect,
+                    peer,
+                });
             }
             // The decoder refuses any other first packet itself [MQTT-3.1.0-1].
             Ok(Some(_)) => return None,
@@ -89,7 +93,9 @@ where
         }
         match ProxyHeader::parse(&transport.input, ParseConfig::default()) {
             Ok((header, length)) => {
-                let source = header.proxied_address().map_or(peer, |address| address.source);
+                let source = header
+                    .proxied_address()
+                    .map_or(peer, |address| address.source);
                 bytes::Buf::advance(&mut transport.input, length);
                 return Some(source);
             }
@@ -123,7 +129,8 @@ async fn refuse<S>(
     if rooms.config.listener.proxy_protocol == ProxyProtocol::Off
         && error.packet() != Some(PacketType::Connect)
     {
-        hint = "; if a load balancer sends PROXY headers, set listener.proxy_protocol to on or auto";
+        hint =
+            "; if a load balancer sends PROXY headers, set listener.proxy_protocol to on or auto";
     }
     warn!(%peer, reason = error.label(), error = %chain(error), "no valid CONNECT{hint}");
     if error.packet() != Some(PacketType::Connect) {
@@ -148,7 +155,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let properties = Box::new(ConnAckProperties::default());
-    let packet = Packet::ConnAck(ConnAck { session_present: false, reason_code, properties });
+    let packet = Packet::ConnAck(ConnAck {
+        session_present: false,
+        reason_code,
+        properties,
+    });
     if mqtt::encode(&packet, version, &mut transport.output).is_ok() {
         transport.flush(LAST_WORD).await;
     }

@@ -32,7 +32,12 @@ pub(super) enum Exchange {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
     pub(super) fn new(stream: S, metrics: Arc<Metrics>) -> Self {
-        Self { stream, input: BytesMut::new(), output: BytesMut::new(), metrics }
+        Self {
+            stream,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            metrics,
+        }
     }
 
     /// Writes what is to be written, and reads if `may_read`. Returns when something was read,
@@ -48,7 +53,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                 match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Exchange::Closed)),
                     Poll::Ready(Ok(count)) => {
-                        self.metrics.sent_bytes.inc_by(u64::try_from(count).unwrap_or(0));
+                        self.metrics
+                            .sent_bytes
+                            .inc_by(u64::try_from(count).unwrap_or(0));
                         self.output.advance(count);
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -63,7 +70,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                     self.output = BytesMut::new();
                 }
             }
-            let read = if may_read { self.poll_read(cx) } else { Poll::Pending };
+            let read = if may_read {
+                self.poll_read(cx)
+            } else {
+                Poll::Pending
+            };
             match read {
                 Poll::Ready(Ok(0)) => Poll::Ready(Ok(Exchange::Closed)),
                 Poll::Ready(Ok(read)) => Poll::Ready(Ok(Exchange::Moved { read })),
@@ -99,7 +110,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         if total == 0 {
             return Poll::Pending;
         }
-        self.metrics.received_bytes.inc_by(u64::try_from(total).unwrap_or(0));
+        self.metrics
+            .received_bytes
+            .inc_by(u64::try_from(total).unwrap_or(0));
         Poll::Ready(Ok(total))
     }
 

@@ -80,8 +80,16 @@ struct Inner {
 impl Outbox {
     /// An empty mailbox. One of a stored session starts behind: its queue is read first.
     pub(crate) fn new(capacity: usize, is_stored: bool) -> Self {
-        let inner = Inner { is_behind: is_stored, missed: is_stored, ..Inner::default() };
-        Self { inner: Mutex::new(inner), wake: Notify::new(), capacity }
+        let inner = Inner {
+            is_behind: is_stored,
+            missed: is_stored,
+            ..Inner::default()
+        };
+        Self {
+            inner: Mutex::new(inner),
+            wake: Notify::new(),
+            capacity,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -216,7 +224,9 @@ impl Outbox {
 
 impl Inner {
     fn has_seen(&self, source: NodeId, entry: EntryId) -> bool {
-        self.seen.iter().any(|(node, last)| *node == source && entry <= *last)
+        self.seen
+            .iter()
+            .any(|(node, last)| *node == source && entry <= *last)
     }
 
     fn see(&mut self, source: NodeId, entry: EntryId) {
@@ -226,4 +236,3 @@ impl Inner {
         }
     }
 }
-

@@ -11,7 +11,9 @@ use mqtt::{Message, Qos, Str};
 
 /// Milliseconds since 1970 UTC.
 fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -30,14 +32,21 @@ impl Publication {
             .message_expiry_interval
             .map(|seconds| now_ms() + u64::from(seconds) * 1000);
         Self {
-            record: MessageRecord { publisher, expires_at, message },
+            record: MessageRecord {
+                publisher,
+                expires_at,
+                message,
+            },
             encoded: OnceLock::new(),
         }
     }
 
     /// A message as another node, or the database, wrote it.
     pub(crate) fn decode(record: Bytes) -> Result<Self, RecordError> {
-        Ok(Self { record: MessageRecord::decode(record.clone())?, encoded: record.into() })
+        Ok(Self {
+            record: MessageRecord::decode(record.clone())?,
+            encoded: record.into(),
+        })
     }
 
     /// The form for other nodes and the database; made once.

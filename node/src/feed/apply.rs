@@ -7,10 +7,7 @@ use ibc::{NodeId, event::Event};
 use tracing::warn;
 
 use super::Feed;
-use crate::{
-    delivery::Publication,
-    telemetry::chain,
-};
+use crate::{delivery::Publication, telemetry::chain};
 
 impl Feed {
     pub(super) fn apply(&mut self, source: NodeId, event: Event) {
@@ -24,7 +21,10 @@ impl Feed {
                 }
             }
             Event::Sync(number) => {
-                self.rooms.cluster.outgoing.send(source, &Event::Confirm(number));
+                self.rooms
+                    .cluster
+                    .outgoing
+                    .send(source, &Event::Confirm(number));
             }
             Event::Confirm(number) => self.rooms.cluster.outgoing.confirm(source, number),
             // What a dead node had is gone; its last frames must not bring it back.
@@ -40,10 +40,18 @@ impl Feed {
                     router.session_detached(session, epoch);
                 }
             }
-            Event::Subscribed { session, epoch, subscription } => {
+            Event::Subscribed {
+                session,
+                epoch,
+                subscription,
+            } => {
                 router.subscribed(session, epoch, subscription);
             }
-            Event::Unsubscribed { session, epoch, filter } => {
+            Event::Unsubscribed {
+                session,
+                epoch,
+                filter,
+            } => {
                 router.unsubscribed(session, epoch, &filter);
             }
             Event::SessionDetached { session, epoch } => router.session_detached(session, epoch),
@@ -53,24 +61,39 @@ impl Feed {
                     router.receive(&publication, &mut self.topics);
                 }
             }
-            Event::Direct { session, options, record } => {
+            Event::Direct {
+                session,
+                options,
+                record,
+            } => {
                 if let Some(publication) = decode(source, &record) {
                     router.direct(session, options, publication);
                 }
             }
             Event::Queued(queued) => router.queued(source, queued),
             Event::Poke(session) => router.poke(session),
-            Event::Evict { client_id, epoch, is_resumed } => {
+            Event::Evict {
+                client_id,
+                epoch,
+                is_resumed,
+            } => {
                 let rooms = Arc::clone(&self.rooms);
                 rooms.clone().shutdown.spawn(async move {
                     rooms.registry.evict(&client_id, epoch, is_resumed).await;
-                    rooms.cluster.outgoing.send(source, &Event::Evicted { client_id, epoch });
+                    rooms
+                        .cluster
+                        .outgoing
+                        .send(source, &Event::Evicted { client_id, epoch });
                 });
             }
             Event::Evicted { client_id, epoch } => {
                 self.rooms.cluster.evictions.finish(&client_id, epoch);
             }
-            Event::Retained { topic_name, version, record } => {
+            Event::Retained {
+                topic_name,
+                version,
+                record,
+            } => {
                 let publication = record.as_ref().and_then(|record| decode(source, record));
                 if publication.is_some() || record.is_none() {
                     self.rooms.retain.apply(&topic_name, version, publication);

@@ -63,7 +63,9 @@ impl Feed {
         let mut count = 0;
         loop {
             let sessions = store.sessions(after, PAGE).await?;
-            let Some(last) = sessions.last() else { return Ok(count) };
+            let Some(last) = sessions.last() else {
+                return Ok(count);
+            };
             after = last.session;
             count += sessions.len();
             for session in sessions {
@@ -78,7 +80,9 @@ impl Feed {
         let mut count = 0;
         loop {
             let messages = store.retained(&after, PAGE).await?;
-            let Some(last) = messages.last() else { return Ok(count) };
+            let Some(last) = messages.last() else {
+                return Ok(count);
+            };
             after.clone_from(&last.topic_name);
             count += messages.len();
             for message in messages {
@@ -89,7 +93,14 @@ impl Feed {
 
     /// What a dead node may have set and told nobody.
     pub(super) async fn catch_up(&mut self) {
-        match self.rooms.cluster.databases.store.retained_since(CATCH_UP).await {
+        match self
+            .rooms
+            .cluster
+            .databases
+            .store
+            .retained_since(CATCH_UP)
+            .await
+        {
             Ok(messages) => {
                 self.must_catch_up = false;
                 for message in messages {
@@ -108,6 +119,8 @@ impl Feed {
                 return;
             }
         };
-        self.rooms.retain.apply(&message.topic_name, message.version, publication);
+        self.rooms
+            .retain
+            .apply(&message.topic_name, message.version, publication);
     }
 }

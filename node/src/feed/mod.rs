@@ -13,10 +13,7 @@ use std::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use ibc::{
-    Cursor, Forward, NodeId, ReceivedFrame,
-    event::Events,
-};
+use ibc::{Cursor, Forward, NodeId, ReceivedFrame, event::Events};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -83,7 +80,11 @@ impl Feed {
             if self.must_catch_up && self.awaited.is_none() {
                 self.catch_up().await;
             }
-            if self.awaited.as_ref().is_some_and(|awaited| awaited.is_empty()) {
+            if self
+                .awaited
+                .as_ref()
+                .is_some_and(|awaited| awaited.is_empty())
+            {
                 self.learn_stored(&shutdown).await;
             }
         }
@@ -92,7 +93,10 @@ impl Feed {
     async fn read(&mut self, forward: &dyn Forward) {
         loop {
             let cursors = self.cursors();
-            let frames = match forward.read(self.rooms.cluster.node, &cursors, FRAMES).await {
+            let frames = match forward
+                .read(self.rooms.cluster.node, &cursors, FRAMES)
+                .await
+            {
                 Ok(frames) => frames,
                 Err(error) => {
                     warn!(error = %chain(&error), "frames not read, will repeat");
@@ -135,7 +139,10 @@ impl Feed {
     fn cursors(&self) -> Vec<Cursor> {
         self.cursors
             .iter()
-            .map(|(source, sequence)| Cursor { source: *source, sequence: *sequence })
+            .map(|(source, sequence)| Cursor {
+                source: *source,
+                sequence: *sequence,
+            })
             .collect()
     }
 
@@ -146,7 +153,10 @@ impl Feed {
         }
         self.cleaned = Instant::now();
         self.is_dirty = false;
-        if let Err(error) = forward.consumed(self.rooms.cluster.node, &self.cursors()).await {
+        if let Err(error) = forward
+            .consumed(self.rooms.cluster.node, &self.cursors())
+            .await
+        {
             self.is_dirty = true;
             warn!(error = %chain(&error), "consumed frames not deleted, will repeat");
         }
@@ -155,7 +165,9 @@ impl Feed {
 
 /// Returns when the doorbell rings, or after a while without.
 async fn ring(forward: Option<&dyn Forward>, node: NodeId) {
-    let Some(forward) = forward else { return std::future::pending().await };
+    let Some(forward) = forward else {
+        return std::future::pending().await;
+    };
     if let Err(error) = forward.wait(node, PATIENCE).await {
         warn!(error = %chain(&error), "doorbell is broken, frames are polled");
         tokio::time::sleep(Duration::from_millis(200)).await;

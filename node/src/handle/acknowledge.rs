@@ -1,7 +1,7 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP from a client (sections 3.4 to 3.7, 4.3).
 
 use ibc::Acknowledged;
-use mqtt::{Ack, Packet, PacketId, Qos, ReasonCode};
+use mqtt::{Ack, PacketId, PacketType, Qos, ReasonCode};
 
 use super::Context;
 use crate::{
@@ -11,9 +11,13 @@ use crate::{
 
 /// PUBACK: a QoS 1 message is done [MQTT-4.3.2-3]. One that we do not know is ignored.
 pub(super) fn puback(cx: &mut Context<'_>, ack: &Ack) {
-    let is_expected = cx.session.window.get(ack.packet_id).is_some_and(|in_flight| {
-        in_flight.delivery.qos == Qos::AtLeastOnce && in_flight.phase == Phase::Published
-    });
+    let is_expected = cx
+        .session
+        .window
+        .get(ack.packet_id)
+        .is_some_and(|in_flight| {
+            in_flight.delivery.qos == Qos::AtLeastOnce && in_flight.phase == Phase::Published
+        });
     if is_expected {
         done(cx, ack.packet_id);
     }
@@ -26,9 +30,16 @@ pub(super) fn pubrec(cx: &mut Context<'_>, ack: &Ack) {
     let found = cx.session.window.get(packet_id).filter(|in_flight| {
         in_flight.delivery.qos == Qos::ExactlyOnce && in_flight.phase != Phase::Storing
     });
-    let Some(InFlight { delivery, phase, .. }) = found else {
-        let ack = Ack::new(packet_id, ReasonCode::PacketIdentifierNotFound);
-        owe(cx, Ticket::default(), Packet::PubRel(ack));
+    let Some(InFlight {
+        delivery, phase, ..
+    }) = found
+    else {
+        let reason_code = ReasonCode::PacketIdentifierNotFound;
+        owe(
+            cx,
+            Ticket::default(),
+            Owed::Acknowledge(PacketType::PubRel, packet_id, reason_code),
+        );
         return;
     };
     if ack.reason_code.is_error() && *phase == Phase::Published {
@@ -36,16 +47,21 @@ pub(super) fn pubrec(cx: &mut Context<'_>, ack: &Ack) {
         done(cx, packet_id);
         return;
     }
-    let stored = delivery.stored.filter(|_| cx.session.is_stored && *phase == Phase::Published);
+    let stored = delivery
+        .stored
+        .filter(|_| cx.session.is_stored && *phase == Phase::Published);
     let ticket = stored.map_or_else(Ticket::default, |stored| {
         let entry = (cx.session.id, stored.entry);
-        cx.rooms
-            .cluster
-            .durable
-            .add(Urgency::Now, |filling| filling.change(|batch| batch.released.push(entry)))
+        cx.rooms.cluster.durable.add(Urgency::Now, |filling| {
+            filling.change(|batch| batch.released.push(entry))
+        })
     });
     cx.session.window.set_phase(packet_id, Phase::Received);
-    owe(cx, ticket, Packet::PubRel(Ack::new(packet_id, ReasonCode::Success)));
+    owe(
+        cx,
+        ticket,
+        Owed::Acknowledge(PacketType::PubRel, packet_id, ReasonCode::Success),
+    );
 }
 
 /// PUBREL: the packet identifier may be used again once PUBCOMP is sent [MQTT-4.3.3-11]; for a
@@ -57,14 +73,20 @@ pub(super) fn pubrel(cx: &mut Context<'_>, ack: &Ack) {
     if cx.session.received.remove(&packet_id) {
         reason_code = ReasonCode::Success;
         if cx.session.is_stored {
-            let received =
-                ibc::ReceivedId { session: cx.session.id, packet_id: packet_id.get() };
+            let received = ibc::ReceivedId {
+                session: cx.session.id,
+                packet_id: packet_id.get(),
+            };
             ticket = cx.rooms.cluster.durable.add(Urgency::Now, |filling| {
                 filling.change(|batch| batch.forgotten.push(received));
             });
         }
     }
-    owe(cx, ticket, Packet::PubComp(Ack::new(packet_id, reason_code)));
+    owe(
+        cx,
+        ticket,
+        Owed::Acknowledge(PacketType::PubComp, packet_id, reason_code),
+    );
 }
 
 /// PUBCOMP: a QoS 2 message is done.
@@ -94,6 +116,6 @@ fn done(cx: &mut Context<'_>, packet_id: PacketId) {
     }
 }
 
-fn owe(cx: &mut Context<'_>, ticket: Ticket, packet: Packet) {
-    cx.session.owed.push_back((ticket, Owed::Packet(packet)));
+fn owe(cx: &mut Context<'_>, ticket: Ticket, owed: Owed) {
+    cx.session.owed.push_back((ticket, owed));
 }

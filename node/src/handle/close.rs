@@ -10,7 +10,7 @@ use super::{Context, Reject, Rooms};
 use crate::{
     cluster::{PAGE, Urgency},
     delivery::{Delivery, Publication, Stored},
-    router::{Origin, TopicCache},
+    router::{Origin, Orphan, TopicCache},
     session::{Phase, Session},
     telemetry::chain,
 };
@@ -54,7 +54,9 @@ pub(super) fn disconnect(cx: &mut Context<'_>, packet: &Disconnect) -> Result<()
 pub(crate) async fn close(rooms: &Arc<Rooms>, mut session: Session, cause: Cause) {
     let mut rest = session.outbox.close();
     let is_over = session.expiry_interval == 0 || cause == Cause::TakenOver { is_resumed: false };
-    rooms.router.detach(session.id, session.epoch, session.expiry_interval == 0);
+    rooms
+        .router
+        .detach(session.id, session.epoch, session.expiry_interval == 0);
     let will = fate(rooms, &mut session, cause, is_over);
     let in_flight = session.window.take_all();
     let mut sent = Vec::new();
@@ -67,7 +69,11 @@ pub(crate) async fn close(rooms: &Arc<Rooms>, mut session: Session, cause: Cause
         {
             // [MQTT-4.4.0-1] It is sent again with its packet identifier.
             let entry = stored.entry;
-            sent.push(Sent { session: session.id, entry, packet_id: packet_id.get() });
+            sent.push(Sent {
+                session: session.id,
+                entry,
+                packet_id: packet_id.get(),
+            });
         }
         if delivery.qos == Qos::AtLeastOnce {
             rest.push(delivery);
@@ -102,7 +108,9 @@ pub(crate) async fn close(rooms: &Arc<Rooms>, mut session: Session, cause: Cause
 
 /// What becomes of the Will [MQTT-3.1.2-8] [MQTT-3.1.3-9]; it is published here if it is due.
 fn fate(rooms: &Rooms, session: &mut Session, cause: Cause, is_over: bool) -> WillFate {
-    let Some(will) = session.will.take() else { return WillFate::Discard };
+    let Some(will) = session.will.take() else {
+        return WillFate::Discard;
+    };
     if will.delay_interval > 0 && !is_over {
         return match cause {
             Cause::Ended => WillFate::Delay,
@@ -110,11 +118,18 @@ fn fate(rooms: &Rooms, session: &mut Session, cause: Cause, is_over: bool) -> Wi
         };
     }
     let publication = Arc::new(Publication::new(session.client_id.clone(), will.message));
-    let key =
-        WillKey { client_id: session.client_id.as_str().to_owned(), epoch: session.epoch };
-    let origin = Origin { received: None, will: Some(key) };
+    let key = WillKey {
+        client_id: session.client_id.as_str().to_owned(),
+        epoch: session.epoch,
+    };
+    let origin = Origin {
+        received: None,
+        will: Some(key),
+    };
     rooms.metrics.wills.inc();
-    rooms.router.route(&publication, origin, &mut TopicCache::default());
+    rooms
+        .router
+        .route(&publication, origin, &mut TopicCache::default());
     WillFate::Discard
 }
 
@@ -122,7 +137,11 @@ fn fate(rooms: &Rooms, session: &mut Session, cause: Cause, is_over: bool) -> Wi
 /// (guarantee G7), except QoS 2 messages that it was sent [MQTT-4.8.2-5].
 async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, rest: Vec<Delivery>) {
     rooms.router.give_back(session.id, rest);
-    rooms.cluster.progress.reach(rooms.cluster.durable.everything()).await;
+    rooms
+        .cluster
+        .progress
+        .reach(rooms.cluster.durable.everything())
+        .await;
     let mut seen = Vec::new();
     loop {
         let entries = match rooms.cluster.queued(session.id, &seen).await {
@@ -136,7 +155,9 @@ async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, rest: V
         for entry in entries {
             seen.retain(|(source, _)| *source != entry.source);
             seen.push((entry.source, entry.entry));
-            let Some(share) = entry.share.and_then(|share| Str::new(share).ok()) else { continue };
+            let Some(share) = entry.share.and_then(|share| Str::new(share).ok()) else {
+                continue;
+            };
             let stored = Stored {
                 source: entry.source,
                 entry: entry.entry,
@@ -146,12 +167,22 @@ async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, rest: V
             };
             if let (None, Ok(publication)) = (entry.packet_id, Publication::decode(entry.body)) {
                 let publication = Arc::new(publication);
-                rooms.router.pass_on(session.id, !is_over, stored, &share, &publication);
+                let orphan = Orphan {
+                    from: session.id,
+                    is_stored: !is_over,
+                    stored,
+                    share,
+                };
+                rooms.router.pass_on(&orphan, &publication);
             }
         }
         if count < PAGE {
             break;
         }
     }
-    rooms.cluster.progress.reach(rooms.cluster.durable.everything()).await;
+    rooms
+        .cluster
+        .progress
+        .reach(rooms.cluster.durable.everything())
+        .await;
 }

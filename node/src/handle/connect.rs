@@ -9,9 +9,7 @@ use std::{
 };
 
 use ibc::{Claim, Claimed, NewWill};
-use mqtt::{
-    ConnAck, ConnAckProperties, Connect, PacketId, ProtocolVersion, Qos, ReasonCode, Str,
-};
+use mqtt::{ConnAck, ConnAckProperties, Connect, PacketId, ProtocolVersion, Qos, ReasonCode, Str};
 
 use super::Rooms;
 use crate::{
@@ -65,11 +63,17 @@ pub(crate) async fn connect(
     }
     auth::admit(&packet)?;
     let settings = &rooms.config.mqtt;
-    if packet.will.as_ref().is_some_and(|will| will.message.qos.as_u8() > settings.maximum_qos) {
+    if packet
+        .will
+        .as_ref()
+        .is_some_and(|will| will.message.qos.as_u8() > settings.maximum_qos)
+    {
         return Err(Refusal::WillQos);
     }
     let assigned = packet.client_id.is_empty().then(|| new_client_id(rooms));
-    let client_id = assigned.clone().unwrap_or_else(|| packet.client_id.detached());
+    let client_id = assigned
+        .clone()
+        .unwrap_or_else(|| packet.client_id.detached());
     let expiry_interval = expiry(rooms, &packet);
     let is_stored = expiry_interval > 0;
     let capacity = usize::try_from(settings.max_queued_messages).unwrap_or(usize::MAX);
@@ -80,7 +84,10 @@ pub(crate) async fn connect(
         expiry_interval,
         will: packet.will.as_ref().map(|will| new_will(&client_id, will)),
     };
-    let claimed = rooms.registry.claim(&rooms.cluster, &client_id, claim, &outbox).await?;
+    let claimed = rooms
+        .registry
+        .claim(&rooms.cluster, &client_id, claim, &outbox)
+        .await?;
     take_over(rooms, &client_id, &claimed).await;
     rooms.router.attach(Attachment {
         session: claimed.session,
@@ -92,9 +99,14 @@ pub(crate) async fn connect(
         subscriptions: claimed.subscriptions.clone(),
     });
     let answer = connack(rooms, &packet, assigned, &claimed, expiry_interval);
-    let has_shared =
-        claimed.subscriptions.iter().any(|subscription| subscription.filter.share().is_some());
-    let window = packet.properties.receive_maximum.map_or(u16::MAX, u16::from);
+    let has_shared = claimed
+        .subscriptions
+        .iter()
+        .any(|subscription| subscription.filter.share().is_some());
+    let window = packet
+        .properties
+        .receive_maximum
+        .map_or(u16::MAX, u16::from);
     let session = Session {
         id: claimed.session,
         epoch: claimed.epoch,
@@ -104,7 +116,11 @@ pub(crate) async fn connect(
         expiry_interval,
         outbox,
         window: Window::new(window.min(settings.max_inflight)),
-        received: claimed.received.iter().filter_map(|id| PacketId::new(*id)).collect(),
+        received: claimed
+            .received
+            .iter()
+            .filter_map(|id| PacketId::new(*id))
+            .collect(),
         owed: VecDeque::new(),
         unacknowledged: 0,
         retained: VecDeque::new(),
@@ -113,10 +129,11 @@ pub(crate) async fn connect(
         has_shared,
         topics: TopicCache::default(),
         inbound_aliases: InboundAliases::new(settings.server_topic_alias_maximum),
-        outbound_aliases: OutboundAliases::new(
-            packet.properties.topic_alias_maximum.unwrap_or(0),
-        ),
-        maximum_packet_size: packet.properties.maximum_packet_size.map_or(u32::MAX, u32::from),
+        outbound_aliases: OutboundAliases::new(packet.properties.topic_alias_maximum.unwrap_or(0)),
+        maximum_packet_size: packet
+            .properties
+            .maximum_packet_size
+            .map_or(u32::MAX, u32::from),
         will: packet.will,
     };
     Ok((session, answer))
@@ -124,11 +141,19 @@ pub(crate) async fn connect(
 
 /// Waits until the previous owner has handed over [MQTT-3.1.4-3].
 async fn take_over(rooms: &Rooms, client_id: &Str, claimed: &Claimed) {
-    let Some(owner) = claimed.previous else { return };
+    let Some(owner) = claimed.previous else {
+        return;
+    };
     if owner.node == rooms.cluster.node {
-        rooms.registry.evict(client_id, owner.epoch, claimed.is_present).await;
+        rooms
+            .registry
+            .evict(client_id, owner.epoch, claimed.is_present)
+            .await;
     } else {
-        rooms.cluster.evict(client_id, owner, claimed.is_present).await;
+        rooms
+            .cluster
+            .evict(client_id, owner, claimed.is_present)
+            .await;
     }
 }
 
@@ -146,7 +171,10 @@ fn expiry(rooms: &Rooms, packet: &Connect) -> u32 {
 
 fn new_will(client_id: &Str, will: &mqtt::Will) -> NewWill {
     let publication = Publication::new(client_id.clone(), will.message.clone());
-    NewWill { body: publication.encoded(), delay_interval: will.delay_interval }
+    NewWill {
+        body: publication.encoded(),
+        delay_interval: will.delay_interval,
+    }
 }
 
 /// A client ID that nobody in the cluster has [MQTT-3.1.3-7].

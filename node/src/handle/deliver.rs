@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ibc::{Acknowledged, DeliveryOptions, QueuedEntry, Sent};
-use mqtt::{Ack, Packet, PacketId, PublishHeader, Qos, ReasonCode, Str};
+use mqtt::{Ack, Packet, PacketId, PacketType, PublishHeader, Qos, ReasonCode, Str};
 use tracing::warn;
 
 use super::{Context, Rooms};
@@ -33,7 +33,9 @@ pub(crate) fn deliver(cx: &mut Context<'_>) {
                 return;
             }
         }
-        cx.session.outbox.take(cx.session.window.room(), ROUND, &mut round);
+        cx.session
+            .outbox
+            .take(cx.session.window.room(), ROUND, &mut round);
         if round.is_empty() {
             return;
         }
@@ -51,16 +53,16 @@ pub(crate) fn settle(cx: &mut Context<'_>, now: Ticket) -> bool {
             return true;
         }
         match cx.session.owed.pop_front() {
-            Some((_, Owed::Packet(packet))) => {
-                if matches!(packet, Packet::PubAck(_)) {
-                    cx.session.unacknowledged -= 1;
-                }
-                cx.send(&packet);
+            Some((_, Owed::Acknowledge(packet_type, packet_id, reason_code))) => {
+                acknowledge(cx, packet_type, Ack::new(packet_id, reason_code));
             }
             Some((_, Owed::Publish(packet_id))) => {
                 cx.session.window.set_phase(packet_id, Phase::Published);
-                let delivery =
-                    cx.session.window.get(packet_id).map(|in_flight| in_flight.delivery.clone());
+                let delivery = cx
+                    .session
+                    .window
+                    .get(packet_id)
+                    .map(|in_flight| in_flight.delivery.clone());
                 if let Some(delivery) = delivery {
                     write(cx, &delivery, Some(packet_id), false);
                 }
@@ -69,6 +71,19 @@ pub(crate) fn settle(cx: &mut Context<'_>, now: Ticket) -> bool {
         }
     }
     false
+}
+
+fn acknowledge(cx: &mut Context<'_>, packet_type: PacketType, ack: Ack) {
+    let packet = match packet_type {
+        PacketType::PubAck => {
+            cx.session.unacknowledged = cx.session.unacknowledged.saturating_sub(1);
+            Packet::PubAck(ack)
+        }
+        PacketType::PubRec => Packet::PubRec(ack),
+        PacketType::PubRel => Packet::PubRel(ack),
+        _ => Packet::PubComp(ack),
+    };
+    cx.send(&packet);
 }
 
 fn send(cx: &mut Context<'_>, delivery: Delivery) {
@@ -88,7 +103,9 @@ fn send(cx: &mut Context<'_>, delivery: Delivery) {
         (Qos::ExactlyOnce, Some(_), None) if cx.session.is_stored => Phase::Storing,
         _ => Phase::Published,
     };
-    let Some(packet_id) = cx.session.window.insert(delivery.clone(), phase) else { return };
+    let Some(packet_id) = cx.session.window.insert(delivery.clone(), phase) else {
+        return;
+    };
     match phase {
         Phase::Published => write(cx, &delivery, Some(packet_id), earlier.is_some()),
         // [MQTT-4.4.0-1] PUBREL is sent again with its packet identifier.
@@ -96,19 +113,29 @@ fn send(cx: &mut Context<'_>, delivery: Delivery) {
             cx.send(&Packet::PubRel(Ack::new(packet_id, ReasonCode::Success)));
         }
         Phase::Storing => {
-            let Some(Stored { entry, .. }) = delivery.stored else { return };
-            let sent = Sent { session: cx.session.id, entry, packet_id: packet_id.get() };
+            let Some(Stored { entry, .. }) = delivery.stored else {
+                return;
+            };
+            let sent = Sent {
+                session: cx.session.id,
+                entry,
+                packet_id: packet_id.get(),
+            };
             let ticket = cx.rooms.cluster.durable.add(Urgency::Now, |filling| {
                 filling.change(|batch| batch.sent.push(sent));
             });
-            cx.session.owed.push_back((ticket, Owed::Publish(packet_id)));
+            cx.session
+                .owed
+                .push_back((ticket, Owed::Publish(packet_id)));
         }
     }
 }
 
 /// Why the client is not sent this message. One that was sent before goes on to its end.
 fn unwanted(session: &Session, delivery: &Delivery) -> Option<Dropped> {
-    let is_new = delivery.stored.is_none_or(|stored| stored.packet_id.is_none());
+    let is_new = delivery
+        .stored
+        .is_none_or(|stored| stored.packet_id.is_none());
     if is_new && delivery.publication.remaining_expiry() == Some(0) {
         return Some(Dropped::Expired); // [MQTT-3.3.2-5]
     }
@@ -137,8 +164,10 @@ fn header(delivery: &Delivery, packet_id: Option<PacketId>, dup: bool) -> Publis
 fn write(cx: &mut Context<'_>, delivery: &Delivery, packet_id: Option<PacketId>, dup: bool) {
     let message = delivery.publication.message();
     let mut header = header(delivery, packet_id, dup);
-    if let Some((alias, is_known)) =
-        cx.session.outbound_aliases.alias(message.topic_name.as_shared())
+    if let Some((alias, is_known)) = cx
+        .session
+        .outbound_aliases
+        .alias(message.topic_name.as_shared())
     {
         header.topic_alias = Some(alias);
         if is_known {
@@ -175,7 +204,9 @@ pub(crate) fn ask_for_page(rooms: &Arc<Rooms>, session: &mut Session) {
     if session.is_paging {
         return;
     }
-    let Some(seen) = session.outbox.start_page() else { return };
+    let Some(seen) = session.outbox.start_page() else {
+        return;
+    };
     session.is_paging = true;
     let (id, outbox) = (session.id, Arc::clone(&session.outbox));
     let is_first = !std::mem::replace(&mut session.is_settled, true);
@@ -208,13 +239,15 @@ pub(crate) fn ask_for_page(rooms: &Arc<Rooms>, session: &mut Session) {
 /// Takes a page of the queue in.
 pub(crate) fn page(session: &mut Session, page: QueuePage) {
     session.is_paging = false;
-    session.outbox.finish_page(page, |entry| match delivery(entry) {
-        Ok(delivery) => Some(delivery),
-        Err(error) => {
-            warn!(error = %chain(&error), "unreadable message in a queue");
-            None
-        }
-    });
+    session
+        .outbox
+        .finish_page(page, |entry| match delivery(entry) {
+            Ok(delivery) => Some(delivery),
+            Err(error) => {
+                warn!(error = %chain(&error), "unreadable message in a queue");
+                None
+            }
+        });
 }
 
 fn delivery(entry: QueuedEntry) -> Result<Delivery, ibc::RecordError> {

@@ -100,9 +100,10 @@ pub(crate) async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next,
         | Packet::SubAck(_)
         | Packet::UnsubAck(_)
         | Packet::PingResp => {
-            return Err(Reject::Protocol("a packet that only a server sends, or a second CONNECT"));
+            return Err(Reject::Protocol(
+                "a packet that only a server sends, or a second CONNECT",
+            ));
         }
     }
     Ok(Next::Read)
 }
-

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use mqtt::{Ack, Packet, PacketId, Publish, Qos, ReasonCode};
+use mqtt::{PacketId, PacketType, Publish, Qos, ReasonCode};
 
 use super::{Context, Reject};
 use crate::{
@@ -24,10 +24,18 @@ use crate::{
 /// [`Reject`] if the alias means nothing, or the client ignores a limit of CONNACK. Then nobody
 /// has seen the message.
 pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Reject> {
-    let Publish { packet_id, topic_alias, mut message, .. } = packet;
+    let Publish {
+        packet_id,
+        topic_alias,
+        mut message,
+        ..
+    } = packet;
     let qos = message.qos;
     cx.rooms.metrics.receive_publish(qos);
-    message.topic_name = cx.session.inbound_aliases.resolve(topic_alias, message.topic_name)?;
+    message.topic_name = cx
+        .session
+        .inbound_aliases
+        .resolve(topic_alias, message.topic_name)?;
     if qos.as_u8() > cx.rooms.config.mqtt.maximum_qos {
         return Err(Reject::QosNotSupported);
     }
@@ -51,19 +59,26 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
     if qos == Qos::ExactlyOnce {
         cx.session.received.insert(packet_id);
         let (session, packet_id) = (cx.session.id, packet_id.get());
-        origin.received =
-            cx.session.is_stored.then_some(ibc::ReceivedId { session, packet_id });
+        origin.received = cx
+            .session
+            .is_stored
+            .then_some(ibc::ReceivedId { session, packet_id });
     }
     let Routed { ticket, is_matched } = route(cx, message, origin);
-    let reason_code =
-        if is_matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+    let reason_code = if is_matched {
+        ReasonCode::Success
+    } else {
+        ReasonCode::NoMatchingSubscribers
+    };
     owe(cx, ticket, qos, packet_id, reason_code);
     Ok(())
 }
 
 fn route(cx: &mut Context<'_>, message: mqtt::Message, origin: Origin) -> Routed {
     let publication = Arc::new(Publication::new(cx.session.client_id.clone(), message));
-    cx.rooms.router.route(&publication, origin, &mut cx.session.topics)
+    cx.rooms
+        .router
+        .route(&publication, origin, &mut cx.session.topics)
 }
 
 /// [MQTT-3.3.4-7] Only MQTT 5 clients were told the limit.
@@ -84,14 +99,16 @@ fn owe(
     packet_id: PacketId,
     reason_code: ReasonCode,
 ) {
-    let ack = Ack::new(packet_id, reason_code);
-    let packet = match qos {
+    let packet_type = match qos {
         Qos::AtMostOnce => return,
         Qos::AtLeastOnce => {
             cx.session.unacknowledged += 1;
-            Packet::PubAck(ack)
+            PacketType::PubAck
         }
-        Qos::ExactlyOnce => Packet::PubRec(ack),
+        Qos::ExactlyOnce => PacketType::PubRec,
     };
-    cx.session.owed.push_back((ticket, Owed::Packet(packet)));
+    cx.session.owed.push_back((
+        ticket,
+        Owed::Acknowledge(packet_type, packet_id, reason_code),
+    ));
 }

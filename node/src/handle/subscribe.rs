@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use ibc::{DeliveryOptions, NewEntry, StoredSubscription, SubscriptionChange};
-use mqtt::{
-    Packet, Qos, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription,
-};
+use mqtt::{Packet, Qos, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription};
 
 use super::{Context, Reject};
-use crate::{cluster::Urgency, delivery::{Delivery, Publication}};
+use crate::{
+    cluster::Urgency,
+    delivery::{Delivery, Publication},
+};
 
 /// Makes the subscriptions known to every node, and answers. From the SUBACK on, a PUBLISH that
 /// any node accepts reaches them (guarantee G3).
@@ -17,7 +18,12 @@ use crate::{cluster::Urgency, delivery::{Delivery, Publication}};
 ///
 /// None at present: what the client may not do has its reason code in SUBACK.
 pub(super) async fn subscribe(cx: &mut Context<'_>, packet: Subscribe) -> Result<(), Reject> {
-    let Subscribe { packet_id, subscription_identifier, subscriptions, .. } = packet;
+    let Subscribe {
+        packet_id,
+        subscription_identifier,
+        subscriptions,
+        ..
+    } = packet;
     let subscriptions: Vec<StoredSubscription> = subscriptions
         .into_iter()
         .map(|Subscription { filter, options }| StoredSubscription {
@@ -52,7 +58,11 @@ pub(super) async fn subscribe(cx: &mut Context<'_>, packet: Subscribe) -> Result
     cx.rooms.cluster.barrier().await;
     cx.rooms.cluster.progress.reach(retained).await;
     let properties = mqtt::AckProperties::default();
-    cx.send(&Packet::SubAck(SubAck { packet_id, properties, reason_codes }));
+    cx.send(&Packet::SubAck(SubAck {
+        packet_id,
+        properties,
+        reason_codes,
+    }));
     for subscription in wanted {
         send_retained(cx, subscription);
     }
@@ -74,7 +84,10 @@ async fn store(cx: &Context<'_>, subscriptions: &[StoredSubscription]) {
             .skip(index + 1)
             .any(|later| later.filter.as_str() == subscription.filter.as_str());
         if is_last {
-            let change = SubscriptionChange { session, subscription: subscription.clone() };
+            let change = SubscriptionChange {
+                session,
+                subscription: subscription.clone(),
+            };
             ticket = ticket.and(durable.add(Urgency::Now, |filling| {
                 filling.change(|batch| batch.subscribed.push(change));
             }));
@@ -110,8 +123,17 @@ fn enqueue(
     qos: Qos,
 ) {
     let identifiers = subscription.identifier.into_iter().collect();
-    let options = DeliveryOptions { qos, retain: true, identifiers }.encode();
-    let entry = NewEntry { session: cx.session.id, options, share: None };
+    let options = DeliveryOptions {
+        qos,
+        retain: true,
+        identifiers,
+    }
+    .encode();
+    let entry = NewEntry {
+        session: cx.session.id,
+        options,
+        share: None,
+    };
     cx.rooms.cluster.durable.add(Urgency::Now, |filling| {
         filling.enqueue(publication, vec![entry]);
     });

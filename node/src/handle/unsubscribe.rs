@@ -8,7 +8,9 @@ use crate::cluster::{Ticket, Urgency};
 /// Takes the subscriptions away and answers [MQTT-3.10.4-4]. What waits for the client already
 /// is still delivered [MQTT-3.10.4-3].
 pub(super) async fn unsubscribe(cx: &mut Context<'_>, packet: Unsubscribe) {
-    let Unsubscribe { packet_id, filters, .. } = packet;
+    let Unsubscribe {
+        packet_id, filters, ..
+    } = packet;
     if cx.session.is_stored {
         let mut ticket = Ticket::default();
         for filter in &filters {
@@ -30,5 +32,9 @@ pub(super) async fn unsubscribe(cx: &mut Context<'_>, packet: Unsubscribe) {
         })
         .collect();
     let properties = mqtt::AckProperties::default();
-    cx.send(&Packet::UnsubAck(UnsubAck { packet_id, properties, reason_codes }));
+    cx.send(&Packet::UnsubAck(UnsubAck {
+        packet_id,
+        properties,
+        reason_codes,
+    }));
 }

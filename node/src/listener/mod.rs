@@ -34,15 +34,28 @@ pub(crate) fn bind(
 ) -> Result<TcpListener, BindError> {
     let fail = |source: io::Error| {
         let hint = match source.kind() {
-            io::ErrorKind::AddrInUse => "another program uses that port; stop it or choose another port",
+            io::ErrorKind::AddrInUse => {
+                "another program uses that port; stop it or choose another port"
+            }
             io::ErrorKind::AddrNotAvailable => "this host has no such address",
-            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher port",
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need a privilege; choose a higher port"
+            }
             _ => "the system refused",
         };
-        BindError { key, address, hint, source }
+        BindError {
+            key,
+            address,
+            hint,
+            source,
+        }
     };
     let listen = || -> io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
             socket.set_only_v6(false)?;
@@ -105,5 +118,9 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 ///
 /// [`BindError`] of the first that cannot be bound.
 pub(crate) fn bind_tcp(config: &config::Listener) -> Result<Option<TcpListener>, BindError> {
-    config.tcp.address().map(|address| bind("listener.tcp", address, config.backlog)).transpose()
+    config
+        .tcp
+        .address()
+        .map(|address| bind("listener.tcp", address, config.backlog))
+        .transpose()
 }

@@ -110,7 +110,11 @@ impl Level {
             count += child.tidy();
             child.publication.is_some() || !child.children.is_empty() || child.is_recent()
         });
-        if self.publication.as_ref().is_some_and(|old| old.remaining_expiry() == Some(0)) {
+        if self
+            .publication
+            .as_ref()
+            .is_some_and(|old| old.remaining_expiry() == Some(0))
+        {
             self.publication = None;
         }
         count + usize::from(self.publication.is_some())
@@ -180,7 +184,10 @@ mod tests {
         set(&retain, "a", 5, "new");
         set(&retain, "a", 4, "old");
         let filter = TopicFilter::new("a").unwrap();
-        assert_eq!(retain.matching(&filter).first().unwrap().message().payload, "new");
+        assert_eq!(
+            retain.matching(&filter).first().unwrap().message().payload,
+            "new"
+        );
         retain.apply("a", 7, None);
         set(&retain, "a", 6, "late");
         assert!(retain.matching(&filter).is_empty());

@@ -10,7 +10,7 @@ use ibc::{
 use mqtt::Str;
 use tracing::warn;
 
-use super::Router;
+use super::{Router, share::Orphan};
 use crate::{
     cluster::Written,
     delivery::{Control, Delivery, Publication, Pushed, Stored},
@@ -32,10 +32,15 @@ impl Router {
             self.entries_landed(moved.message, EntryId(id), to, publication);
         }
         for (version, topic_name, publication) in written.retained() {
-            self.retain.apply(topic_name, version, publication.map(Arc::clone));
+            self.retain
+                .apply(topic_name, version, publication.map(Arc::clone));
             if let Ok(topic_name) = Str::new(topic_name) {
                 let record = publication.map(|publication| publication.encoded());
-                let event = Event::Retained { topic_name, version, record };
+                let event = Event::Retained {
+                    topic_name,
+                    version,
+                    record,
+                };
                 self.cluster.outgoing.broadcast(&event);
             }
         }
@@ -51,9 +56,15 @@ impl Router {
         let mut remote: AHashMap<NodeId, Vec<QueuedTarget>> = AHashMap::new();
         for new in entries {
             let share = new.share.as_deref().and_then(|share| Str::new(share).ok());
-            let target =
-                QueuedTarget { session: new.session, options: new.options.clone(), share };
-            match self.subscriber(new.session).and_then(|subscriber| subscriber.owner()) {
+            let target = QueuedTarget {
+                session: new.session,
+                options: new.options.clone(),
+                share,
+            };
+            match self
+                .subscriber(new.session)
+                .and_then(|subscriber| subscriber.owner())
+            {
                 Some(owner) if owner != self.node() => {
                     remote.entry(owner).or_default().push(target);
                 }
@@ -61,7 +72,12 @@ impl Router {
             }
         }
         for (owner, targets) in remote {
-            let queued = Queued { entry, message, targets, record: publication.encoded() };
+            let queued = Queued {
+                entry,
+                message,
+                targets,
+                record: publication.encoded(),
+            };
             self.cluster.outgoing.send(owner, &Event::Queued(queued));
         }
     }
@@ -78,7 +94,10 @@ impl Router {
         };
         for target in queued.targets {
             let session = target.session;
-            match self.subscriber(session).and_then(|subscriber| subscriber.owner()) {
+            match self
+                .subscriber(session)
+                .and_then(|subscriber| subscriber.owner())
+            {
                 Some(owner) if owner != self.node() => {
                     self.cluster.outgoing.send(owner, &Event::Poke(session));
                 }
@@ -89,7 +108,10 @@ impl Router {
 
     /// There may be more in the queue of a session of this node than came by.
     pub(crate) fn poke(&self, session: SessionId) {
-        if let Some(outbox) = self.subscriber(session).and_then(|subscriber| subscriber.outbox()) {
+        if let Some(outbox) = self
+            .subscriber(session)
+            .and_then(|subscriber| subscriber.outbox())
+        {
             outbox.control(Control::Poke);
         }
     }
@@ -111,7 +133,9 @@ impl Router {
         options: bytes::Bytes,
         publication: Arc<Publication>,
     ) {
-        let Ok(options) = DeliveryOptions::decode(options) else { return };
+        let Ok(options) = DeliveryOptions::decode(options) else {
+            return;
+        };
         if let Some(subscriber) = self.subscriber(session) {
             let delivery = Delivery {
                 publication,
@@ -132,8 +156,16 @@ impl Router {
         target: QueuedTarget,
         publication: &Arc<Publication>,
     ) {
-        let Ok(options) = DeliveryOptions::decode(target.options) else { return };
-        let stored = Stored { source, entry, message, packet_id: None, is_released: false };
+        let Ok(options) = DeliveryOptions::decode(target.options) else {
+            return;
+        };
+        let stored = Stored {
+            source,
+            entry,
+            message,
+            packet_id: None,
+            is_released: false,
+        };
         let share = target.share.clone();
         let delivery = Delivery {
             publication: Arc::clone(publication),
@@ -144,11 +176,19 @@ impl Router {
             share: target.share,
         };
         let subscriber = self.subscriber(target.session);
-        let is_stored = subscriber.as_ref().is_some_and(|subscriber| subscriber.is_stored);
+        let is_stored = subscriber
+            .as_ref()
+            .is_some_and(|subscriber| subscriber.is_stored);
         let pushed = subscriber.map_or(Pushed::Closed, |known| self.push(&known, delivery));
         if let (Pushed::Closed, Some(share)) = (pushed, share) {
             // It was chosen and has gone away since.
-            self.pass_on(target.session, is_stored, stored, &share, publication);
+            let orphan = Orphan {
+                from: target.session,
+                is_stored,
+                stored,
+                share,
+            };
+            self.pass_on(&orphan, publication);
         }
     }
 }

@@ -22,6 +22,7 @@ use mqtt::Str;
 
 pub(crate) use publish::{Origin, Routed, TopicCache};
 pub(crate) use routes::Attachment;
+pub(crate) use share::Orphan;
 pub(crate) use subscriber::{Matches, Subscriber};
 
 use self::{
@@ -87,6 +88,9 @@ impl Router {
     }
 
     fn subscriber(&self, session: SessionId) -> Option<Arc<Subscriber>> {
-        self.read().sessions.get(&session).map(|known| Arc::clone(&known.subscriber))
+        self.read()
+            .sessions
+            .get(&session)
+            .map(|known| Arc::clone(&known.subscriber))
     }
 }

@@ -59,7 +59,9 @@ impl Router {
         let mut entries = Vec::new();
         let mut nodes = matches.nodes.clone();
         for matched in &matches.subscribers {
-            let Some(merged) = matched.for_publisher(publication.publisher()) else { continue };
+            let Some(merged) = matched.for_publisher(publication.publisher()) else {
+                continue;
+            };
             let qos = message.qos.min(merged.qos);
             let subscriber = &matched.subscriber;
             if subscriber.is_stored && qos > Qos::AtMostOnce {
@@ -83,7 +85,10 @@ impl Router {
         }
         ticket = ticket.and(self.forward(publication, &nodes));
         ticket = ticket.and(self.store(publication, entries, origin));
-        Routed { ticket, is_matched: !matches.is_empty() }
+        Routed {
+            ticket,
+            is_matched: !matches.is_empty(),
+        }
     }
 
     /// What stands for `topic` in the cache, if no route has changed since.
@@ -97,14 +102,18 @@ impl Router {
             return Arc::clone(matches);
         }
         let matches = Arc::new(self.matches(topic_name));
-        cache.topics.insert(topic_name.detached(), Arc::clone(&matches));
+        cache
+            .topics
+            .insert(topic_name.detached(), Arc::clone(&matches));
         matches
     }
 
     fn matches(&self, topic_name: &Str) -> Matches {
         let routes = self.read();
         let mut places: Vec<&Place> = Vec::new();
-        routes.tree.matches(topic_name, &mut |place| places.push(place));
+        routes
+            .tree
+            .matches(topic_name, &mut |place| places.push(place));
         Matches::collect(places.into_iter())
     }
 
@@ -127,15 +136,22 @@ impl Router {
         let DeliveryOptions { qos, retain, .. } = options_without_identifiers(publication, merged);
         let identifiers = Arc::clone(&merged.identifiers);
         let publication = Arc::clone(publication);
-        let delivery =
-            Delivery { publication, qos, retain, identifiers, stored: None, share: None };
+        let delivery = Delivery {
+            publication,
+            qos,
+            retain,
+            identifiers,
+            stored: None,
+            share: None,
+        };
         self.push(subscriber, delivery);
     }
 
     /// Puts a delivery in the mailbox of a session connected here, and counts what is dropped.
     pub(super) fn push(&self, subscriber: &Subscriber, delivery: Delivery) -> Pushed {
-        let pushed =
-            subscriber.outbox().map_or(Pushed::Closed, |outbox| outbox.push(delivery));
+        let pushed = subscriber
+            .outbox()
+            .map_or(Pushed::Closed, |outbox| outbox.push(delivery));
         if pushed == Pushed::Dropped {
             self.metrics.drop_message(Dropped::QueueFull);
         }
@@ -152,8 +168,15 @@ impl Router {
             return Ticket::default();
         }
         self.metrics.forwarded.inc();
-        let ticket = self.cluster.outgoing.send_to(nodes, &Event::Message(publication.encoded()));
-        if qos == Qos::AtMostOnce { Ticket::default() } else { ticket }
+        let ticket = self
+            .cluster
+            .outgoing
+            .send_to(nodes, &Event::Message(publication.encoded()));
+        if qos == Qos::AtMostOnce {
+            Ticket::default()
+        } else {
+            ticket
+        }
     }
 
     /// Makes durable what must be: entries, the retained message [MQTT-3.3.1-5], the origin.
@@ -187,7 +210,11 @@ impl Router {
                 filling.change(|batch| batch.wills.push(will));
             }
         });
-        if message.qos == Qos::AtMostOnce { Ticket::default() } else { ticket }
+        if message.qos == Qos::AtMostOnce {
+            Ticket::default()
+        } else {
+            ticket
+        }
     }
 }
 

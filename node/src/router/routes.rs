@@ -33,23 +33,44 @@ pub(crate) struct Attachment {
 impl Router {
     /// A session is connected here. Other nodes are told if it is stored.
     pub(crate) fn attach(&self, attachment: Attachment) {
-        let Attachment { session, client_id, epoch, is_stored, outbox, discarded, subscriptions } =
-            attachment;
+        let Attachment {
+            session,
+            client_id,
+            epoch,
+            is_stored,
+            outbox,
+            discarded,
+            subscriptions,
+        } = attachment;
         let mut routes = self.write();
         if is_stored {
-            let claimed =
-                SessionClaimed { session, client_id, epoch, owner: self.node(), discarded, subscriptions };
-            self.cluster.outgoing.broadcast(&Event::SessionClaimed(claimed.clone()));
+            let claimed = SessionClaimed {
+                session,
+                client_id,
+                epoch,
+                owner: self.node(),
+                discarded,
+                subscriptions,
+            };
+            self.cluster
+                .outgoing
+                .broadcast(&Event::SessionClaimed(claimed.clone()));
             self.claimed(&mut routes, claimed, Some(outbox));
             return;
         }
         if let Some(discarded) = discarded {
-            self.cluster.outgoing.broadcast(&Event::SessionEnded { session: discarded, epoch });
+            self.cluster.outgoing.broadcast(&Event::SessionEnded {
+                session: discarded,
+                epoch,
+            });
             self.forget(&mut routes, discarded);
         }
         let subscriber = Arc::new(Subscriber::new(session, client_id, false));
         subscriber.attach(epoch, self.node(), Some(outbox));
-        let known = Known { subscriber, filters: ahash::AHashMap::new() };
+        let known = Known {
+            subscriber,
+            filters: ahash::AHashMap::new(),
+        };
         routes.sessions.insert(session, known);
     }
 
@@ -57,7 +78,9 @@ impl Router {
     /// Returns whether the subscription is new.
     pub(crate) fn subscribe(&self, session: SessionId, subscription: &StoredSubscription) -> bool {
         let mut routes = self.write();
-        let Some(known) = routes.sessions.get(&session) else { return false };
+        let Some(known) = routes.sessions.get(&session) else {
+            return false;
+        };
         let subscriber = Arc::clone(&known.subscriber);
         let filter = subscription.filter.as_shared().clone();
         let is_new = !known.filters.contains_key(&filter);
@@ -65,7 +88,11 @@ impl Router {
         if subscriber.is_stored {
             let epoch = subscriber.epoch();
             let subscription = subscription.clone();
-            outgoing.broadcast(&Event::Subscribed { session, epoch, subscription });
+            outgoing.broadcast(&Event::Subscribed {
+                session,
+                epoch,
+                subscription,
+            });
         } else if subscription.filter.share().is_some() {
             let member = Member {
                 session,
@@ -88,7 +115,9 @@ impl Router {
     /// such a subscription.
     pub(crate) fn unsubscribe(&self, session: SessionId, filter: &TopicFilter) -> bool {
         let mut routes = self.write();
-        let Some(known) = routes.sessions.get(&session) else { return false };
+        let Some(known) = routes.sessions.get(&session) else {
+            return false;
+        };
         let subscriber = Arc::clone(&known.subscriber);
         let name = filter.as_shared();
         if !known.filters.contains_key(name) {
@@ -96,7 +125,11 @@ impl Router {
         }
         if subscriber.is_stored {
             let (epoch, filter) = (subscriber.epoch(), name.clone());
-            self.cluster.outgoing.broadcast(&Event::Unsubscribed { session, epoch, filter });
+            self.cluster.outgoing.broadcast(&Event::Unsubscribed {
+                session,
+                epoch,
+                filter,
+            });
         } else {
             self.withdraw(&mut routes, session, filter);
         }
@@ -108,7 +141,10 @@ impl Router {
     fn withdraw(&self, routes: &mut Routes, session: SessionId, filter: &TopicFilter) {
         let name = filter.as_shared().clone();
         if filter.share().is_some() {
-            self.cluster.outgoing.broadcast(&Event::MemberRemoved { session, filter: name });
+            self.cluster.outgoing.broadcast(&Event::MemberRemoved {
+                session,
+                filter: name,
+            });
         } else if let Some(count) = routes.local.get_mut(&name) {
             *count -= 1;
             if *count == 0 {
@@ -122,7 +158,9 @@ impl Router {
     /// one it is over; `is_over` says that a stored one is, too. Other nodes are told.
     pub(crate) fn detach(&self, session: SessionId, epoch: Epoch, is_over: bool) {
         let mut routes = self.write();
-        let Some(known) = routes.sessions.get(&session) else { return };
+        let Some(known) = routes.sessions.get(&session) else {
+            return;
+        };
         if known.subscriber.epoch() != epoch {
             return;
         }
@@ -139,8 +177,11 @@ impl Router {
             }
             return;
         }
-        let filters: Vec<_> =
-            known.filters.values().map(|subscription| subscription.filter.clone()).collect();
+        let filters: Vec<_> = known
+            .filters
+            .values()
+            .map(|subscription| subscription.filter.clone())
+            .collect();
         for filter in &filters {
             self.withdraw(&mut routes, session, filter);
         }
@@ -149,7 +190,9 @@ impl Router {
 
     /// The time of a stored session is over. Other nodes are told.
     pub(crate) fn end(&self, session: SessionId, epoch: Epoch) {
-        self.cluster.outgoing.broadcast(&Event::SessionEnded { session, epoch });
+        self.cluster
+            .outgoing
+            .broadcast(&Event::SessionEnded { session, epoch });
         self.ended(session, epoch);
     }
 
@@ -164,7 +207,9 @@ impl Router {
         if routes.sessions.contains_key(&snapshot.session) {
             return;
         }
-        let Ok(client_id) = Str::new(&snapshot.client_id) else { return };
+        let Ok(client_id) = Str::new(&snapshot.client_id) else {
+            return;
+        };
         let owner = snapshot.owner.unwrap_or(NodeId(0));
         let claimed = SessionClaimed {
             session: snapshot.session,
@@ -177,17 +222,23 @@ impl Router {
         self.claimed(&mut routes, claimed, None);
     }
 
-    fn claimed(
-        &self,
-        routes: &mut Routes,
-        claimed: SessionClaimed,
-        outbox: Option<Arc<Outbox>>,
-    ) {
-        let SessionClaimed { session, client_id, epoch, owner, discarded, subscriptions } = claimed;
+    fn claimed(&self, routes: &mut Routes, claimed: SessionClaimed, outbox: Option<Arc<Outbox>>) {
+        let SessionClaimed {
+            session,
+            client_id,
+            epoch,
+            owner,
+            discarded,
+            subscriptions,
+        } = claimed;
         if let Some(discarded) = discarded {
             self.forget(routes, discarded);
         }
-        if routes.sessions.get(&session).is_some_and(|known| known.subscriber.epoch() > epoch) {
+        if routes
+            .sessions
+            .get(&session)
+            .is_some_and(|known| known.subscriber.epoch() > epoch)
+        {
             return;
         }
         let known = routes.sessions.entry(session).or_insert_with(|| Known {
@@ -198,7 +249,11 @@ impl Router {
         let gone: Vec<Str> = known
             .filters
             .keys()
-            .filter(|filter| !subscriptions.iter().any(|new| new.filter.as_shared() == *filter))
+            .filter(|filter| {
+                !subscriptions
+                    .iter()
+                    .any(|new| new.filter.as_shared() == *filter)
+            })
             .cloned()
             .collect();
         for filter in &gone {
@@ -225,7 +280,9 @@ impl Router {
         subscription: StoredSubscription,
     ) {
         let mut routes = self.write();
-        let Some(known) = routes.sessions.get(&session) else { return };
+        let Some(known) = routes.sessions.get(&session) else {
+            return;
+        };
         if known.subscriber.epoch() == epoch {
             let subscriber = Arc::clone(&known.subscriber);
             self.insert(&mut routes, &subscriber, subscription);
@@ -235,7 +292,11 @@ impl Router {
     /// Another node says that a stored session unsubscribed.
     pub(crate) fn unsubscribed(&self, session: SessionId, epoch: Epoch, filter: &Str) {
         let mut routes = self.write();
-        if routes.sessions.get(&session).is_some_and(|known| known.subscriber.epoch() == epoch) {
+        if routes
+            .sessions
+            .get(&session)
+            .is_some_and(|known| known.subscriber.epoch() == epoch)
+        {
             self.remove(&mut routes, session, filter);
         }
     }
@@ -252,7 +313,11 @@ impl Router {
     /// A stored session is over.
     pub(crate) fn ended(&self, session: SessionId, epoch: Epoch) {
         let mut routes = self.write();
-        if routes.sessions.get(&session).is_some_and(|known| known.subscriber.epoch() <= epoch) {
+        if routes
+            .sessions
+            .get(&session)
+            .is_some_and(|known| known.subscriber.epoch() <= epoch)
+        {
             self.forget(&mut routes, session);
         }
     }
@@ -261,8 +326,11 @@ impl Router {
     pub(crate) fn set_route(&self, node: NodeId, filter: &Str, is_there: bool) {
         let mut routes = self.write();
         let filters = routes.remote.entry(node).or_default();
-        let is_change =
-            if is_there { filters.insert(filter.clone()) } else { filters.remove(filter) };
+        let is_change = if is_there {
+            filters.insert(filter.clone())
+        } else {
+            filters.remove(filter)
+        };
         if is_change {
             routes.tree.update(filter, |place| {
                 place.nodes.retain(|other| *other != node);
@@ -276,12 +344,19 @@ impl Router {
 
     /// A session connected to `node` is a member of a shared subscription.
     pub(crate) fn member_added(&self, node: NodeId, member: Member) {
-        let Member { session, client_id, subscription } = member;
+        let Member {
+            session,
+            client_id,
+            subscription,
+        } = member;
         let mut routes = self.write();
         let known = routes.sessions.entry(session).or_insert_with(|| {
             let subscriber = Arc::new(Subscriber::new(session, client_id, false));
             subscriber.attach(Epoch(0), node, None);
-            Known { subscriber, filters: ahash::AHashMap::new() }
+            Known {
+                subscriber,
+                filters: ahash::AHashMap::new(),
+            }
         });
         let subscriber = Arc::clone(&known.subscriber);
         self.insert(&mut routes, &subscriber, subscription);
@@ -291,7 +366,11 @@ impl Router {
     pub(crate) fn member_removed(&self, session: SessionId, filter: &Str) {
         let mut routes = self.write();
         self.remove(&mut routes, session, filter);
-        if routes.sessions.get(&session).is_some_and(|known| known.filters.is_empty()) {
+        if routes
+            .sessions
+            .get(&session)
+            .is_some_and(|known| known.filters.is_empty())
+        {
             routes.sessions.remove(&session);
         }
     }
@@ -300,7 +379,9 @@ impl Router {
     pub(crate) fn node_gone(&self, node: NodeId) {
         let mut routes = self.write();
         for filter in routes.remote.remove(&node).unwrap_or_default() {
-            routes.tree.update(&filter, |place| place.nodes.retain(|other| *other != node));
+            routes
+                .tree
+                .update(&filter, |place| place.nodes.retain(|other| *other != node));
         }
         let mut over = Vec::new();
         for (session, known) in &routes.sessions {
@@ -364,35 +445,48 @@ impl Router {
         } else {
             routes.tree.update(filter.as_str(), |place| {
                 let list = &mut place.subscriptions;
-                match list.iter_mut().find(|other| other.subscriber.session == session) {
+                match list
+                    .iter_mut()
+                    .find(|other| other.subscriber.session == session)
+                {
                     Some(other) => *other = at,
                     None => list.push(at),
                 }
             });
         }
         if let Some(known) = routes.sessions.get_mut(&session) {
-            known.filters.insert(subscription.filter.as_shared().clone(), subscription);
+            known
+                .filters
+                .insert(subscription.filter.as_shared().clone(), subscription);
         }
         self.bump();
     }
 
     fn remove(&self, routes: &mut Routes, session: SessionId, filter: &Str) {
-        let Some(known) = routes.sessions.get_mut(&session) else { return };
-        let Some(subscription) = known.filters.remove(filter) else { return };
+        let Some(known) = routes.sessions.get_mut(&session) else {
+            return;
+        };
+        let Some(subscription) = known.filters.remove(filter) else {
+            return;
+        };
         if subscription.filter.share().is_some() {
             change_group(routes, &subscription.filter, |members| {
                 members.retain(|member| member.subscriber.session != session);
             });
         } else {
             routes.tree.update(filter, |place| {
-                place.subscriptions.retain(|other| other.subscriber.session != session);
+                place
+                    .subscriptions
+                    .retain(|other| other.subscriber.session != session);
             });
         }
         self.bump();
     }
 
     fn forget(&self, routes: &mut Routes, session: SessionId) {
-        let Some(known) = routes.sessions.get(&session) else { return };
+        let Some(known) = routes.sessions.get(&session) else {
+            return;
+        };
         known.subscriber.detach();
         let filters: Vec<Str> = known.filters.keys().cloned().collect();
         for filter in &filters {
@@ -409,13 +503,11 @@ fn change_group(
     change: impl FnOnce(&mut Vec<Subscription>),
 ) {
     let name = filter.as_shared();
-    let (mut members, turn) = routes
-        .groups
-        .remove(name)
-        .map_or((Vec::new(), 0), |group| (group.members.clone(), group.turn()));
+    let (mut members, turn) = routes.groups.remove(name).map_or((Vec::new(), 0), |group| {
+        (group.members.clone(), group.turn())
+    });
     change(&mut members);
-    let group =
-        (!members.is_empty()).then(|| Arc::new(Group::new(name.clone(), members, turn)));
+    let group = (!members.is_empty()).then(|| Arc::new(Group::new(name.clone(), members, turn)));
     if let Some(group) = &group {
         routes.groups.insert(name.clone(), Arc::clone(group));
     }

@@ -17,6 +17,17 @@ use crate::{
     telemetry::{Dropped, chain},
 };
 
+/// A message of a shared subscription whose receiver has gone away.
+pub(crate) struct Orphan {
+    /// The session in whose queue it is.
+    pub(crate) from: SessionId,
+    /// Whether that session goes on.
+    pub(crate) is_stored: bool,
+    pub(crate) stored: Stored,
+    /// The shared subscription.
+    pub(crate) share: Str,
+}
+
 impl Router {
     /// Gives a message to the member whose turn it is, never to `except`. What must become
     /// durable is added to `entries`.
@@ -61,7 +72,11 @@ impl Router {
             return Ticket::default();
         };
         let (options, record) = (delivery.encode(), publication.encoded());
-        let event = Event::Direct { session, options, record };
+        let event = Event::Direct {
+            session,
+            options,
+            record,
+        };
         self.cluster.outgoing.send_to(&[owner], &event);
         Ticket::default()
     }
@@ -74,16 +89,18 @@ impl Router {
     ) -> Ticket {
         let delivery = options(publication, &merged(member));
         let entry = entry(group, member.subscriber.session, &delivery);
-        self.cluster
-            .durable
-            .add(Urgency::Now, |filling| filling.enqueue(publication, vec![entry]))
+        self.cluster.durable.add(Urgency::Now, |filling| {
+            filling.enqueue(publication, vec![entry])
+        })
     }
 
     /// Gives to another member what a session had of shared subscriptions in memory only and has
     /// not acknowledged.
     pub(crate) fn give_back(&self, session: SessionId, rest: Vec<Delivery>) {
         for delivery in rest {
-            let (Some(share), None) = (&delivery.share, delivery.stored) else { continue };
+            let (Some(share), None) = (&delivery.share, delivery.stored) else {
+                continue;
+            };
             let Some(group) = self.group(share) else {
                 self.metrics.drop_message(Dropped::NoMember);
                 continue;
@@ -100,32 +117,37 @@ impl Router {
 
     /// Gives to another member a message in the queue of a session that has gone away. Without a
     /// connected one a stored session keeps it, and another loses it.
-    pub(crate) fn pass_on(
-        &self,
-        from: SessionId,
-        is_stored: bool,
-        stored: Stored,
-        share: &Str,
-        publication: &Arc<Publication>,
-    ) {
+    pub(crate) fn pass_on(&self, orphan: &Orphan, publication: &Arc<Publication>) {
+        let Orphan {
+            from,
+            is_stored,
+            stored,
+            share,
+        } = orphan;
         let group = self.group(share);
         let member = group.as_ref().and_then(|group| {
-            let member = group.pick(Some(from))?;
+            let member = group.pick(Some(*from))?;
             let is_better = !is_stored || member.subscriber.owner().is_some();
             is_better.then_some((group, member))
         });
         if let Some((group, member)) = member {
             let delivery = options(publication, &merged(member));
             let moved = Moved {
-                from,
+                from: *from,
                 entry: stored.entry,
                 message: stored.message,
                 to: entry(group, member.subscriber.session, &delivery),
             };
-            self.cluster.durable.add(Urgency::Now, |filling| filling.move_entry(publication, moved));
+            self.cluster.durable.add(Urgency::Now, |filling| {
+                filling.move_entry(publication, moved)
+            });
         } else if !is_stored {
             self.metrics.drop_message(Dropped::NoMember);
-            let done = ibc::Acknowledged { session: from, entry: stored.entry, message: stored.message };
+            let done = ibc::Acknowledged {
+                session: *from,
+                entry: stored.entry,
+                message: stored.message,
+            };
             self.cluster.durable.add(Urgency::Later, |filling| {
                 filling.change(|batch| batch.acknowledged.push(done));
             });
@@ -149,9 +171,17 @@ impl Router {
                 packet_id: None,
                 is_released: false,
             };
-            let Ok(share) = Str::new(&entry.share) else { continue };
+            let Ok(share) = Str::new(&entry.share) else {
+                continue;
+            };
             let is_stored = self.subscriber(entry.session).is_some();
-            self.pass_on(entry.session, is_stored, stored, &share, &publication);
+            let orphan = Orphan {
+                from: entry.session,
+                is_stored,
+                stored,
+                share,
+            };
+            self.pass_on(&orphan, &publication);
         }
     }
 

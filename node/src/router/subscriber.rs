@@ -83,7 +83,11 @@ pub(crate) struct Group {
 
 impl Group {
     pub(super) fn new(filter: Str, members: Vec<Subscription>, next: usize) -> Self {
-        Self { filter, members, next: AtomicUsize::new(next) }
+        Self {
+            filter,
+            members,
+            next: AtomicUsize::new(next),
+        }
     }
 
     pub(super) fn turn(&self) -> usize {
@@ -108,9 +112,9 @@ impl Group {
     /// Whether every member is connected to `node` and ends with its connection, so that the
     /// whole subscription ends with the node.
     pub(super) fn is_volatile(&self, node: NodeId) -> bool {
-        self.members.iter().all(|member| {
-            !member.subscriber.is_stored && member.subscriber.owner() == Some(node)
-        })
+        self.members
+            .iter()
+            .all(|member| !member.subscriber.is_stored && member.subscriber.owner() == Some(node))
     }
 }
 
@@ -136,8 +140,11 @@ pub(super) struct Match {
     pub(super) subscriber: Arc<Subscriber>,
     pub(super) merged: Merged,
     /// All that match, if one of them has No Local.
-    all: Vec<(SubscriptionOptions, Option<u32>)>,
+    all: Vec<Wanted>,
 }
+
+/// The options and the Subscription Identifier of a subscription.
+type Wanted = (SubscriptionOptions, Option<u32>);
 
 /// What several matching subscriptions of one session come to.
 #[derive(Debug, Clone)]
@@ -158,9 +165,7 @@ impl Match {
     }
 }
 
-fn merge<'a>(
-    subscriptions: impl Iterator<Item = &'a (SubscriptionOptions, Option<u32>)>,
-) -> Option<Merged> {
+fn merge<'a>(subscriptions: impl Iterator<Item = &'a Wanted>) -> Option<Merged> {
     let mut merged: Option<(Qos, bool)> = None;
     let mut identifiers = Vec::new();
     for (options, identifier) in subscriptions {
@@ -169,7 +174,11 @@ fn merge<'a>(
         identifiers.extend(*identifier);
     }
     let (qos, retain_as_published) = merged?;
-    Some(Merged { qos, retain_as_published, identifiers: identifiers.into() })
+    Some(Merged {
+        qos,
+        retain_as_published,
+        identifiers: identifiers.into(),
+    })
 }
 
 /// Everybody who is to get the messages of one topic, as of one version of the routes.
@@ -182,15 +191,17 @@ pub(crate) struct Matches {
 
 impl Matches {
     pub(super) fn collect<'a>(places: impl Iterator<Item = &'a Place>) -> Self {
-        let mut found: Vec<(Arc<Subscriber>, Vec<(SubscriptionOptions, Option<u32>)>)> = Vec::new();
+        let mut found: Vec<(Arc<Subscriber>, Vec<Wanted>)> = Vec::new();
         let mut index = ahash::AHashMap::new();
         let mut matches = Self::default();
         for place in places {
             for subscription in &place.subscriptions {
-                let at = *index.entry(subscription.subscriber.session).or_insert_with(|| {
-                    found.push((Arc::clone(&subscription.subscriber), Vec::new()));
-                    found.len() - 1
-                });
+                let at = *index
+                    .entry(subscription.subscriber.session)
+                    .or_insert_with(|| {
+                        found.push((Arc::clone(&subscription.subscriber), Vec::new()));
+                        found.len() - 1
+                    });
                 if let Some((_, all)) = found.get_mut(at) {
                     all.push((subscription.options, subscription.identifier));
                 }
@@ -207,7 +218,11 @@ impl Matches {
                 if !all.iter().any(|(options, _)| options.no_local) {
                     all = Vec::new();
                 }
-                Some(Match { subscriber, merged, all })
+                Some(Match {
+                    subscriber,
+                    merged,
+                    all,
+                })
             })
             .collect();
         matches

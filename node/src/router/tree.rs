@@ -117,7 +117,12 @@ impl<V: Value> Tree<V> {
 
 impl<V: Default> Level<V> {
     fn new() -> Self {
-        Self { here: V::default(), below: V::default(), children: AHashMap::new(), any: None }
+        Self {
+            here: V::default(),
+            below: V::default(),
+            children: AHashMap::new(),
+            any: None,
+        }
     }
 }
 
@@ -152,7 +157,17 @@ mod tests {
     /// [MQTT-4.7.1-1] [MQTT-4.7.1-2]
     #[test]
     fn a_topic_finds_the_filters_that_the_specification_says() {
-        let all = ["sport/tennis/player1/#", "sport/#", "#", "+/tennis/#", "sport+", "sport/+", "/+", "+", "+/+"];
+        let all = [
+            "sport/tennis/player1/#",
+            "sport/#",
+            "#",
+            "+/tennis/#",
+            "sport+",
+            "sport/+",
+            "/+",
+            "+",
+            "+/+",
+        ];
         let tree = tree(&all);
         let expect = |topic: &str| {
             let mut expected: Vec<_> = all
@@ -164,7 +179,15 @@ mod tests {
             expected.sort_unstable();
             expected
         };
-        for topic in ["sport/tennis/player1", "sport/tennis/player1/ranking", "sport", "sport/", "/finance", "a", "été/é"] {
+        for topic in [
+            "sport/tennis/player1",
+            "sport/tennis/player1/ranking",
+            "sport",
+            "sport/",
+            "/finance",
+            "a",
+            "été/é",
+        ] {
             assert_eq!(found(&tree, topic), expect(topic), "{topic}");
         }
     }

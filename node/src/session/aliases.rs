@@ -25,7 +25,10 @@ pub(crate) struct InboundAliases {
 
 impl InboundAliases {
     pub(crate) fn new(maximum: u16) -> Self {
-        Self { maximum, topics: AHashMap::new() }
+        Self {
+            maximum,
+            topics: AHashMap::new(),
+        }
     }
 
     /// The topic that `alias` stands for, or is given by this packet.
@@ -34,12 +37,18 @@ impl InboundAliases {
         alias: Option<NonZeroU16>,
         topic_name: TopicName,
     ) -> Result<TopicName, AliasError> {
-        let Some(alias) = alias else { return Ok(topic_name) };
+        let Some(alias) = alias else {
+            return Ok(topic_name);
+        };
         if alias.get() > self.maximum {
             return Err(AliasError::TooLarge(alias.get()));
         }
         if topic_name.as_str().is_empty() {
-            return self.topics.get(&alias).cloned().ok_or(AliasError::Unknown(alias.get()));
+            return self
+                .topics
+                .get(&alias)
+                .cloned()
+                .ok_or(AliasError::Unknown(alias.get()));
         }
         self.topics.insert(alias, topic_name.detached());
         Ok(topic_name)
@@ -59,7 +68,10 @@ impl OutboundAliases {
 
     /// `maximum`: what the client accepts [MQTT-3.1.2-26] [MQTT-3.1.2-27].
     pub(crate) fn new(maximum: u16) -> Self {
-        Self { maximum: maximum.min(Self::MOST), aliases: AHashMap::new() }
+        Self {
+            maximum: maximum.min(Self::MOST),
+            aliases: AHashMap::new(),
+        }
     }
 
     /// The alias for a topic, and whether the client knows it already.

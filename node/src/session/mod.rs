@@ -12,13 +12,17 @@ use std::{collections::VecDeque, sync::Arc};
 
 use ahash::AHashSet;
 use ibc::{Epoch, SessionId};
-use mqtt::{Packet, PacketId, ProtocolVersion, Str};
+use mqtt::{PacketId, PacketType, ProtocolVersion, ReasonCode, Str};
 
 pub(crate) use aliases::{AliasError, InboundAliases, OutboundAliases};
 pub(crate) use registry::Registry;
 pub(crate) use window::{InFlight, Phase, Window};
 
-use crate::{cluster::Ticket, delivery::{Delivery, Outbox}, router::TopicCache};
+use crate::{
+    cluster::Ticket,
+    delivery::{Delivery, Outbox},
+    router::TopicCache,
+};
 
 /// A client that is connected here.
 pub(crate) struct Session {
@@ -56,10 +60,10 @@ pub(crate) struct Session {
 }
 
 /// What a client is owed.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Owed {
-    /// A packet, usually an acknowledgement.
-    Packet(Packet),
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP.
+    Acknowledge(PacketType, PacketId, ReasonCode),
     /// The PUBLISH of a message in the window whose packet identifier had to be stored first.
     Publish(PacketId),
 }

@@ -35,7 +35,10 @@ struct Connection {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { clients: Mutex::default(), changed: watch::Sender::new(()) }
+        Self {
+            clients: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
     }
 }
 
@@ -78,7 +81,9 @@ impl Registry {
     /// Everything of that claim is in the database.
     pub(crate) fn finish(&self, client_id: &Str, epoch: Epoch) {
         let mut clients = self.lock();
-        let Some(client) = clients.get_mut(client_id) else { return };
+        let Some(client) = clients.get_mut(client_id) else {
+            return;
+        };
         client.connections.retain(|connection| {
             if connection.epoch == epoch {
                 connection.finished.cancel();
@@ -113,11 +118,17 @@ impl Registry {
 
     fn find(&self, client_id: &Str, epoch: Epoch) -> Found {
         let clients = self.lock();
-        let Some(client) = clients.get(client_id) else { return Found::Gone };
-        match client.connections.iter().find(|connection| connection.epoch == epoch) {
-            Some(Connection { outbox, finished, .. }) => {
-                Found::Here(Arc::clone(outbox), finished.clone())
-            }
+        let Some(client) = clients.get(client_id) else {
+            return Found::Gone;
+        };
+        match client
+            .connections
+            .iter()
+            .find(|connection| connection.epoch == epoch)
+        {
+            Some(Connection {
+                outbox, finished, ..
+            }) => Found::Here(Arc::clone(outbox), finished.clone()),
             None if client.claiming > 0 => Found::Claiming,
             None => Found::Gone,
         }

@@ -38,7 +38,12 @@ pub(crate) struct Window {
 
 impl Window {
     pub(crate) fn new(limit: u16) -> Self {
-        Self { limit: usize::from(limit), next: 1, order: 0, in_flight: AHashMap::new() }
+        Self {
+            limit: usize::from(limit),
+            next: 1,
+            order: 0,
+            in_flight: AHashMap::new(),
+        }
     }
 
     /// How many more messages may be sent [MQTT-3.3.4-9].
@@ -49,14 +54,24 @@ impl Window {
     /// Lets a message in under a packet identifier that is free [MQTT-2.2.1-3]: the one it had
     /// on an earlier connection [MQTT-4.4.0-1], or the next. `None`: there is none.
     pub(crate) fn insert(&mut self, delivery: Delivery, phase: Phase) -> Option<PacketId> {
-        let earlier = delivery.stored.and_then(|stored| stored.packet_id).and_then(PacketId::new);
+        let earlier = delivery
+            .stored
+            .and_then(|stored| stored.packet_id)
+            .and_then(PacketId::new);
         let packet_id = match earlier {
             Some(packet_id) if !self.in_flight.contains_key(&packet_id) => packet_id,
             _ => self.free_id()?,
         };
         self.order += 1;
         let order = self.order;
-        self.in_flight.insert(packet_id, InFlight { delivery, phase, order });
+        self.in_flight.insert(
+            packet_id,
+            InFlight {
+                delivery,
+                phase,
+                order,
+            },
+        );
         Some(packet_id)
     }
 
@@ -89,8 +104,11 @@ impl Window {
 
     /// Everything on its way, in the order in which it was let in.
     pub(crate) fn take_all(&mut self) -> Vec<(PacketId, InFlight)> {
-        let sorted: BTreeMap<u64, _> =
-            self.in_flight.drain().map(|(id, in_flight)| (in_flight.order, (id, in_flight))).collect();
+        let sorted: BTreeMap<u64, _> = self
+            .in_flight
+            .drain()
+            .map(|(id, in_flight)| (in_flight.order, (id, in_flight)))
+            .collect();
         sorted.into_values().collect()
     }
 }

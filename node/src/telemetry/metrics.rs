@@ -21,8 +21,13 @@ pub(crate) enum Dropped {
 }
 
 impl Dropped {
-    const ALL: [Self; 5] =
-        [Self::QueueFull, Self::ForwardFull, Self::Expired, Self::TooLarge, Self::NoMember];
+    const ALL: [Self; 5] = [
+        Self::QueueFull,
+        Self::ForwardFull,
+        Self::Expired,
+        Self::TooLarge,
+        Self::NoMember,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
@@ -100,14 +105,18 @@ impl Metrics {
             &["version", "node"],
         )?;
         b.add(info.clone())?;
-        info.with_label_values(&[env!("CARGO_PKG_VERSION"), node_name]).inc();
+        info.with_label_values(&[env!("CARGO_PKG_VERSION"), node_name])
+            .inc();
         let received = b.counters(
             "causeway_publish_received_total",
             "PUBLISH packets received from clients.",
             "qos",
         )?;
-        let sent =
-            b.counters("causeway_publish_sent_total", "PUBLISH packets sent to clients.", "qos")?;
+        let sent = b.counters(
+            "causeway_publish_sent_total",
+            "PUBLISH packets sent to clients.",
+            "qos",
+        )?;
         let dropped = b.counters(
             "causeway_messages_dropped_total",
             "Messages that were dropped for one subscriber, by reason.",
@@ -125,22 +134,33 @@ impl Metrics {
         )?;
         Ok(Self {
             connections: b.gauge("causeway_connections", "Clients connected to this node.")?,
-            connections_total: b
-                .counter("causeway_connections_total", "Network connections accepted.")?,
-            members: b.gauge("causeway_members", "Nodes of the cluster that are not dead.")?,
+            connections_total: b.counter(
+                "causeway_connections_total",
+                "Network connections accepted.",
+            )?,
+            members: b.gauge(
+                "causeway_members",
+                "Nodes of the cluster that are not dead.",
+            )?,
             retained: b.gauge("causeway_retained_messages", "Retained messages known.")?,
             is_ready: b.gauge("causeway_ready", "1 if this node takes clients.")?,
-            received_bytes: b
-                .counter("causeway_received_bytes_total", "Bytes received from clients.")?,
+            received_bytes: b.counter(
+                "causeway_received_bytes_total",
+                "Bytes received from clients.",
+            )?,
             sent_bytes: b.counter("causeway_sent_bytes_total", "Bytes sent to clients.")?,
             forwarded: b.counter(
                 "causeway_messages_forwarded_total",
                 "Messages handed to other nodes for their connected subscribers.",
             )?,
-            frames_sent: b
-                .counter("causeway_frames_sent_total", "Frames committed for other nodes.")?,
-            frames_received: b
-                .counter("causeway_frames_received_total", "Frames read from other nodes.")?,
+            frames_sent: b.counter(
+                "causeway_frames_sent_total",
+                "Frames committed for other nodes.",
+            )?,
+            frames_received: b.counter(
+                "causeway_frames_received_total",
+                "Frames read from other nodes.",
+            )?,
             commit_seconds: b.add(commit_seconds)?,
             commit_retries: b.counter(
                 "causeway_commit_retries_total",
@@ -198,7 +218,9 @@ impl Metrics {
 
     /// `reason`: from the closed set of reason codes.
     pub(crate) fn refuse_connect(&self, reason: mqtt::ReasonCode) {
-        self.refused.with_label_values(&[format!("0x{:02x}", reason.as_u8())]).inc();
+        self.refused
+            .with_label_values(&[format!("0x{:02x}", reason.as_u8())])
+            .inc();
     }
 
     /// `label`: from a closed set.

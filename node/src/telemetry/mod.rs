@@ -38,7 +38,9 @@ pub fn start_log(log: &Log) -> Result<(), String> {
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
         LogFormat::Text => registry.with(tracing_subscriber::fmt::layer()).try_init(),
-        LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json()).try_init(),
+        LogFormat::Json => registry
+            .with(tracing_subscriber::fmt::layer().json())
+            .try_init(),
     };
     started.map_err(|error| format!("cannot start the log: {error}"))
 }

@@ -49,14 +49,29 @@ pub(crate) async fn run(rooms: Arc<Rooms>, shutdown: Shutdown) {
 }
 
 async fn publish_wills(rooms: &Rooms) -> Result<(), StoreError> {
-    let wills = rooms.cluster.databases.store.due_wills(rooms.cluster.node, MOST).await?;
-    for DueWill { client_id, epoch, body } in wills {
+    let wills = rooms
+        .cluster
+        .databases
+        .store
+        .due_wills(rooms.cluster.node, MOST)
+        .await?;
+    for DueWill {
+        client_id,
+        epoch,
+        body,
+    } in wills
+    {
         match Publication::decode(body) {
             Ok(publication) => {
                 let will = Some(WillKey { client_id, epoch });
-                let origin = Origin { received: None, will };
+                let origin = Origin {
+                    received: None,
+                    will,
+                };
                 rooms.metrics.wills.inc();
-                rooms.router.route(&Arc::new(publication), origin, &mut TopicCache::default());
+                rooms
+                    .router
+                    .route(&Arc::new(publication), origin, &mut TopicCache::default());
             }
             Err(error) => warn!(client_id, error = %chain(&error), "unreadable will"),
         }
