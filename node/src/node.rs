@@ -9,16 +9,15 @@ use ibc::{
     sqlite::Sqlite,
 };
 use mqtt::ReasonCode;
-use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::{
     api,
     cluster::{Cluster, Databases, Lane},
-    config::{Config, Synchronous, host_name},
+    config::{Bind, Config, Synchronous, host_name},
     feed::Feed,
     handle::Rooms,
-    listener::{self, BindError},
+    listener::{self, BindError, Bound},
     retain::Retain,
     router::Router,
     session::Registry,
@@ -26,6 +25,9 @@ use crate::{
     telemetry::{Metrics, chain},
     timer,
 };
+
+/// HTTP clients that may wait.
+const HTTP_BACKLOG: u32 = 128;
 
 /// Why a node could not start. Nothing is left running.
 #[derive(Debug, thiserror::Error)]
@@ -73,13 +75,13 @@ impl Node {
         if config.node.name.is_empty() {
             config.node.name = host_name().unwrap_or_else(|| "causeway".to_owned());
         }
-        let tcp = listener::bind_tcp(&config.listener)?;
-        let http = config
-            .http
-            .listen
-            .address()
-            .map(|address| listener::bind("http.listen", address, 128))
-            .transpose()?;
+        let bind = |key, bind: Bind| {
+            bind.address()
+                .map(|address| listener::bind(key, address))
+                .transpose()
+        };
+        let tcp = bind("listener.tcp", config.listener.tcp)?;
+        let http = bind("http.listen", config.http.listen)?;
         let metrics = Arc::new(Metrics::new(&config.node.name)?);
         let databases = open(&config).await?;
         let shutdown = Shutdown::default();
@@ -100,7 +102,7 @@ impl Node {
             registry: Registry::default(),
             metrics,
             shutdown: shutdown.clone(),
-            tcp_address: tcp.as_ref().and_then(|listener| listener.local_addr().ok()),
+            tcp_address: tcp.as_ref().and_then(Bound::address),
         });
         let landing = Arc::clone(&rooms.router);
         let lane = Lane::write(
@@ -114,7 +116,7 @@ impl Node {
         shutdown.spawn(Feed::new(Arc::clone(&rooms)).run(changes, shutdown.clone()));
         shutdown.spawn(timer::run(Arc::clone(&rooms), shutdown.clone()));
         if let Some(http) = http {
-            listener::announce("http", &http);
+            let http = http.listen("http", HTTP_BACKLOG)?;
             shutdown.spawn(api::run(http, Arc::clone(&rooms), shutdown.clone()));
         }
         if let Some(tcp) = tcp {
@@ -211,8 +213,8 @@ async fn open(config: &Config) -> Result<Databases, ibc::OpenError> {
     })
 }
 
-/// Clients that come earlier wait in the backlog.
-async fn accept_when_ready(listener: TcpListener, rooms: Arc<Rooms>, shutdown: Shutdown) {
+/// Until it takes clients a node refuses them, so that a load balancer tries the next one.
+async fn accept_when_ready(bound: Bound, rooms: Arc<Rooms>, shutdown: Shutdown) {
     while rooms.cluster.membership.state() == NodeState::Joining {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(5)) => {}
@@ -220,6 +222,8 @@ async fn accept_when_ready(listener: TcpListener, rooms: Arc<Rooms>, shutdown: S
             () = shutdown.stopped() => return,
         }
     }
-    listener::announce("tcp", &listener);
-    listener::run(listener, rooms, shutdown).await;
+    match bound.listen("tcp", rooms.config.listener.backlog) {
+        Ok(listener) => listener::run(listener, rooms, shutdown).await,
+        Err(error) => shutdown.fail(chain(&error)),
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use bytes::BytesMut;
 use ibc::{Frame, NodeId, StoreError, event::Event};
 use tokio::sync::{Notify, watch};
@@ -26,6 +26,8 @@ pub(crate) struct Outgoing {
 
 struct State {
     peers: AHashMap<NodeId, Peer>,
+    /// Nodes that were peers and are dead: what is heard of them late must not revive them.
+    gone: AHashSet<NodeId>,
     /// The batch that is being filled.
     number: u64,
     bytes: usize,
@@ -64,6 +66,7 @@ impl Outgoing {
     pub(super) fn new() -> Self {
         let state = State {
             peers: AHashMap::new(),
+            gone: AHashSet::new(),
             number: 1,
             bytes: 0,
         };
@@ -115,19 +118,23 @@ impl Outgoing {
         self.send_to(&peers, event)
     }
 
-    /// Makes `node` a peer. Returns false if it was one.
+    /// Makes `node` a peer. Returns false if it was one, or is dead.
     pub(crate) fn add_peer(&self, node: NodeId) -> bool {
         let mut state = self.lock();
-        let is_new = !state.peers.contains_key(&node);
-        state.peers.entry(node).or_default();
-        is_new
+        if state.gone.contains(&node) || state.peers.contains_key(&node) {
+            return false;
+        }
+        state.peers.insert(node, Peer::default());
+        true
     }
 
-    /// Forgets a dead peer. Returns false if it was none.
-    pub(crate) fn remove_peer(&self, node: NodeId) -> bool {
-        let was_peer = self.lock().peers.remove(&node).is_some();
+    /// Forgets a dead peer, for ever.
+    pub(crate) fn remove_peer(&self, node: NodeId) {
+        let mut state = self.lock();
+        state.peers.remove(&node);
+        state.gone.insert(node);
+        drop(state);
         self.confirmations.send_modify(|count| *count += 1);
-        was_peer
     }
 
     pub(crate) fn peers(&self) -> Vec<NodeId> {

@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 session: &mut self.session,
                 output: &mut self.transport.output,
             };
-            let awaits_commit = handle::settle(&mut cx, now);
+            handle::settle(&mut cx, now);
             while let Some(control) = cx.session.outbox.take_control() {
                 match control {
                     Control::Evict { is_resumed } => return End::TakenOver { is_resumed },
@@ -122,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             handle::deliver(&mut cx);
             handle::ask_for_page(&self.rooms, &mut self.session);
-            if let Some(end) = self.wait(awaits_commit).await {
+            if let Some(end) = self.wait().await {
                 return end;
             }
             match self.read_packets().await {
@@ -134,7 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Waits until something is due; bytes are exchanged meanwhile.
-    async fn wait(&mut self, awaits_commit: bool) -> Option<End> {
+    async fn wait(&mut self) -> Option<End> {
+        let awaits_commit = !self.session.owed.is_empty();
         let has_room = self.rooms.cluster.has_room();
         let may_read = has_room
             && self.transport.output.len() < HIGH_WATER

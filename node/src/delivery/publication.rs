@@ -41,6 +41,25 @@ impl Publication {
         }
     }
 
+    /// The form in which a Will is stored: it expires only after it was published.
+    pub(crate) fn encode_will(publisher: Str, message: Message) -> Bytes {
+        let expires_at = message.properties.message_expiry_interval.map(|_| 0);
+        MessageRecord {
+            publisher,
+            expires_at,
+            message,
+        }
+        .encode()
+    }
+
+    /// A stored Will that is published now.
+    pub(crate) fn decode_will(body: Bytes) -> Result<Self, RecordError> {
+        let MessageRecord {
+            publisher, message, ..
+        } = MessageRecord::decode(body)?;
+        Ok(Self::new(publisher, message))
+    }
+
     /// A message as another node, or the database, wrote it.
     pub(crate) fn decode(record: Bytes) -> Result<Self, RecordError> {
         Ok(Self {

@@ -45,12 +45,11 @@ pub(crate) fn deliver(cx: &mut Context<'_>) {
     }
 }
 
-/// Writes what is owed to the client and has been committed, in order. Returns whether the rest
-/// waits for a commit.
-pub(crate) fn settle(cx: &mut Context<'_>, now: Ticket) -> bool {
+/// Writes what is owed to the client and has been committed, in order.
+pub(crate) fn settle(cx: &mut Context<'_>, now: Ticket) {
     while let Some((ticket, _)) = cx.session.owed.front() {
         if !ticket.is_reached(now) {
-            return true;
+            return;
         }
         match cx.session.owed.pop_front() {
             Some((_, Owed::Acknowledge(packet_type, packet_id, reason_code))) => {
@@ -70,7 +69,6 @@ pub(crate) fn settle(cx: &mut Context<'_>, now: Ticket) -> bool {
             None => {}
         }
     }
-    false
 }
 
 fn acknowledge(cx: &mut Context<'_>, packet_type: PacketType, ack: Ack) {
@@ -138,6 +136,9 @@ fn unwanted(session: &Session, delivery: &Delivery) -> Option<Dropped> {
         .is_none_or(|stored| stored.packet_id.is_none());
     if is_new && delivery.publication.remaining_expiry() == Some(0) {
         return Some(Dropped::Expired); // [MQTT-3.3.2-5]
+    }
+    if session.maximum_packet_size == u32::MAX {
+        return None;
     }
     let size = mqtt::publish_size(&header(delivery, PacketId::new(1), false), session.version);
     // [MQTT-3.1.2-24] [MQTT-3.1.2-25]

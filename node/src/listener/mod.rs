@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{info, warn};
 
-use crate::{config, connection, handle::Rooms, shutdown::Shutdown, telemetry::chain};
+use crate::{connection, handle::Rooms, shutdown::Shutdown, telemetry::chain};
 
 /// An address cannot be listened at. Nothing is bound then.
 #[derive(Debug, thiserror::Error)]
@@ -22,35 +22,20 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// Binds `address`; clients that come before they are accepted wait.
+/// A port that is ours, where nobody is let in yet.
+pub(crate) struct Bound {
+    key: &'static str,
+    address: SocketAddr,
+    socket: Socket,
+}
+
+/// Binds `address`.
 ///
 /// # Errors
 ///
 /// [`BindError`] naming the setting `key`.
-pub(crate) fn bind(
-    key: &'static str,
-    address: SocketAddr,
-    backlog: u32,
-) -> Result<TcpListener, BindError> {
-    let fail = |source: io::Error| {
-        let hint = match source.kind() {
-            io::ErrorKind::AddrInUse => {
-                "another program uses that port; stop it or choose another port"
-            }
-            io::ErrorKind::AddrNotAvailable => "this host has no such address",
-            io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege; choose a higher port"
-            }
-            _ => "the system refused",
-        };
-        BindError {
-            key,
-            address,
-            hint,
-            source,
-        }
-    };
-    let listen = || -> io::Result<TcpListener> {
+pub(crate) fn bind(key: &'static str, address: SocketAddr) -> Result<Bound, BindError> {
+    let bind = || -> io::Result<Socket> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -62,16 +47,65 @@ pub(crate) fn bind(
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        TcpListener::from_std(socket.into())
+        Ok(socket)
     };
-    listen().map_err(fail)
+    match bind() {
+        Ok(socket) => Ok(Bound {
+            key,
+            address,
+            socket,
+        }),
+        Err(source) => Err(BindError::new(key, address, source)),
+    }
 }
 
-/// Says where somebody really listens.
-pub(crate) fn announce(name: &'static str, listener: &TcpListener) {
-    if let Ok(address) = listener.local_addr() {
-        info!(listener = name, %address, "listening");
+impl Bound {
+    /// The address really bound.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()?.as_socket()
+    }
+
+    /// Lets clients in, and says where; `backlog` of them may wait.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] if somebody else was quicker.
+    pub(crate) fn listen(self, name: &'static str, backlog: u32) -> Result<TcpListener, BindError> {
+        let Self {
+            key,
+            address,
+            socket,
+        } = self;
+        let listen = move || -> io::Result<TcpListener> {
+            socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+            TcpListener::from_std(socket.into())
+        };
+        let listener = listen().map_err(|source| BindError::new(key, address, source))?;
+        if let Ok(address) = listener.local_addr() {
+            info!(listener = name, %address, "listening");
+        }
+        Ok(listener)
+    }
+}
+
+impl BindError {
+    fn new(key: &'static str, address: SocketAddr, source: io::Error) -> Self {
+        let hint = match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another program uses that port; stop it or choose another port"
+            }
+            io::ErrorKind::AddrNotAvailable => "this host has no such address",
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need a privilege; choose a higher port"
+            }
+            _ => "the system refused",
+        };
+        Self {
+            key,
+            address,
+            hint,
+            source,
+        }
     }
 }
 
@@ -110,17 +144,4 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(20));
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
-}
-
-/// Binds the addresses of the settings.
-///
-/// # Errors
-///
-/// [`BindError`] of the first that cannot be bound.
-pub(crate) fn bind_tcp(config: &config::Listener) -> Result<Option<TcpListener>, BindError> {
-    config
-        .tcp
-        .address()
-        .map(|address| bind("listener.tcp", address, config.backlog))
-        .transpose()
 }

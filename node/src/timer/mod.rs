@@ -61,7 +61,7 @@ async fn publish_wills(rooms: &Rooms) -> Result<(), StoreError> {
         body,
     } in wills
     {
-        match Publication::decode(body) {
+        match Publication::decode_will(body) {
             Ok(publication) => {
                 let will = Some(WillKey { client_id, epoch });
                 let origin = Origin {
