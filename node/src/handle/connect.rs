@@ -170,11 +170,8 @@ fn expiry(rooms: &Rooms, packet: &Connect) -> u32 {
 }
 
 fn new_will(client_id: &Str, will: &mqtt::Will) -> NewWill {
-    let publication = Publication::new(client_id.clone(), will.message.clone());
-    NewWill {
-        body: publication.encoded(),
-        delay_interval: will.delay_interval,
-    }
+    let body = Publication::encode_will(client_id.clone(), will.message.clone());
+    NewWill { body, delay_interval: will.delay_interval }
 }
 
 /// A client ID that nobody in the cluster has [MQTT-3.1.3-7].
