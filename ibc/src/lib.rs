@@ -29,7 +29,7 @@ pub use id::{EntryId, Epoch, MessageId, NodeId, SessionId};
 pub use member::{JoinError, Joined, Member, NodeState};
 pub use record::{DeliveryOptions, MessageRecord, RecordError};
 pub use session::{
-    Buried, Claim, Claimed, DueWill, Ended, NewWill, Owner, QueuedEntry, RetainedMessage,
+    Buried, Claim, Claimed, DueWill, Ended, Kept, NewWill, Owner, QueuedEntry, RetainedMessage,
     SessionSnapshot, SharedEntry, StoredSubscription,
 };
 pub use store::Store;

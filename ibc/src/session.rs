@@ -50,7 +50,15 @@ pub struct Claimed {
     pub previous: Option<Owner>,
     /// The session that was discarded by Clean Start or had expired.
     pub discarded: Option<SessionId>,
-    /// What the resumed session subscribes to.
+    /// What the resumed session keeps. With a `previous` owner it may still change: read it again
+    /// with `Store::kept` after the hand-over.
+    pub kept: Kept,
+}
+
+/// What a session keeps beside its queue.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// What it subscribes to.
     pub subscriptions: Vec<StoredSubscription>,
     /// Packet identifiers of QoS 2 PUBLISH packets received and not yet released [MQTT-4.3.3-10].
     pub received: Vec<u16>,

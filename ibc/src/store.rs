@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Member,
-    NodeId, NodeState, QueuedEntry, RetainedMessage, SessionId, SessionSnapshot, StoreError,
+    Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Kept,
+    Member, NodeId, NodeState, QueuedEntry, RetainedMessage, SessionId, SessionSnapshot,
+    StoreError,
 };
 
 /// What all nodes agree on, because it is in the database.
@@ -65,6 +66,9 @@ pub trait Store: Send + Sync + 'static {
         seen: &[(NodeId, EntryId)],
         limit: usize,
     ) -> Result<Vec<QueuedEntry>, StoreError>;
+
+    /// What a session keeps beside its queue; empty if there is no such session.
+    async fn kept(&self, session: SessionId) -> Result<Kept, StoreError>;
 
     /// Persistent sessions above `after` in the order of their identifiers, at most `limit`.
     async fn sessions(

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use super::locks::{LockKey, Names};
 use super::{ended_session, node, received, session, subscription, will};
 use crate::claim::{Decision, Found};
-use crate::{Claim, Claimed, Epoch, NodeId, SessionId, StoreError};
+use crate::{Claim, Claimed, Epoch, Kept, NodeId, SessionId, StoreError};
 
 /// `$1`, `$2` the fence lock of the node. Waits for somebody who is about to bury it.
 const ENTER: &str = "select pg_advisory_xact_lock_shared($1, $2)";
@@ -93,12 +93,29 @@ async fn claim_chunk<'a>(
                 is_present: decision.is_resumed,
                 previous: decision.previous,
                 discarded: decision.discarded,
-                subscriptions: subscriptions.remove(&session).unwrap_or_default(),
-                received: received.remove(&session).unwrap_or_default(),
+                kept: Kept {
+                    subscriptions: subscriptions.remove(&session).unwrap_or_default(),
+                    received: received.remove(&session).unwrap_or_default(),
+                },
             },
         );
     }
     Ok(claimed)
+}
+
+/// What a session keeps beside its queue.
+pub(super) async fn kept(c: &mut PgConnection, session: SessionId) -> Result<Kept, StoreError> {
+    let subscriptions = subscription::read(c, &[session.0])
+        .await?
+        .remove(&session.0);
+    let received = received::read(c, &[session.0]).await?;
+    Ok(Kept {
+        subscriptions: subscriptions.unwrap_or_default(),
+        received: received
+            .into_iter()
+            .map(|(_, packet_id)| packet_id)
+            .collect(),
+    })
 }
 
 fn resumed(decisions: &[(Decision, Found)]) -> impl Iterator<Item = &(Decision, Found)> {

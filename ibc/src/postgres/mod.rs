@@ -37,8 +37,8 @@ use self::pool::{Pool, limited};
 use self::presence::Presence;
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, Cursor, DueWill, Ended, EntryId, Epoch, Forward,
-    Frame, JoinError, Joined, Member, NodeId, NodeState, OpenError, QueuedEntry, ReceivedFrame,
-    RetainedMessage, SessionId, SessionSnapshot, Store, StoreError,
+    Frame, JoinError, Joined, Kept, Member, NodeId, NodeState, OpenError, QueuedEntry,
+    ReceivedFrame, RetainedMessage, SessionId, SessionSnapshot, Store, StoreError,
 };
 
 /// How a node uses the database.
@@ -148,6 +148,10 @@ impl Store for Postgres {
         limit: usize,
     ) -> Result<Vec<QueuedEntry>, StoreError> {
         on_connection!(self, c => queue::read(c, session, seen, limit))
+    }
+
+    async fn kept(&self, session: SessionId) -> Result<Kept, StoreError> {
+        on_connection!(self, c => claims::kept(c, session))
     }
 
     async fn sessions(

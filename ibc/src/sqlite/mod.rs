@@ -22,9 +22,9 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
-    Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Member,
-    NodeId, NodeState, OpenError, QueuedEntry, RetainedMessage, SessionId, SessionSnapshot, Store,
-    StoreError,
+    Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Kept,
+    Member, NodeId, NodeState, OpenError, QueuedEntry, RetainedMessage, SessionId, SessionSnapshot,
+    Store, StoreError,
 };
 
 /// What a commit survives.
@@ -128,6 +128,10 @@ impl Store for Sqlite {
         limit: usize,
     ) -> Result<Vec<QueuedEntry>, StoreError> {
         queue::read(&mut *self.reader().await, session, seen, limit).await
+    }
+
+    async fn kept(&self, session: SessionId) -> Result<Kept, StoreError> {
+        transactions::kept(&mut *self.reader().await, session).await
     }
 
     async fn sessions(

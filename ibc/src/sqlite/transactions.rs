@@ -5,7 +5,8 @@ use sqlx::SqliteConnection;
 use super::{node, now, queue, received, retained, session, subscription, will};
 use crate::claim::{Decision, Found};
 use crate::{
-    Batch, Buried, Claim, Claimed, Committed, Epoch, NodeId, SessionId, SessionSnapshot, StoreError,
+    Batch, Buried, Claim, Claimed, Committed, Epoch, Kept, NodeId, SessionId, SessionSnapshot,
+    StoreError,
 };
 
 /// Most messages of shared subscriptions given back by one burial.
@@ -58,13 +59,11 @@ async fn claim_one(
         is_present: decision.is_resumed,
         previous: decision.previous,
         discarded: decision.discarded,
-        subscriptions: Vec::new(),
-        received: Vec::new(),
+        kept: Kept::default(),
     };
     if decision.is_resumed {
         will::cancel(c, &claim.client_id).await?; // [MQTT-3.1.3-9]
-        claimed.subscriptions = subscription::read(c, session).await?;
-        claimed.received = received::read(c, session).await?;
+        claimed.kept = kept(c, session).await?;
     }
     if let Some(discarded) = decision.discarded {
         session::end(c, discarded).await?;
@@ -206,4 +205,12 @@ pub(super) async fn sweep(
         },
         rows,
     ))
+}
+
+/// What a session keeps beside its queue.
+pub(super) async fn kept(c: &mut SqliteConnection, session: SessionId) -> Result<Kept, StoreError> {
+    Ok(Kept {
+        subscriptions: subscription::read(c, session).await?,
+        received: received::read(c, session).await?,
+    })
 }

@@ -13,7 +13,7 @@ on_both! {
         assert!(!claimed.is_present);
         assert!(claimed.session.0 > 0 && claimed.epoch.0 > 0);
         assert_eq!((claimed.previous, claimed.discarded), (None, None));
-        assert!(claimed.subscriptions.is_empty() && claimed.received.is_empty());
+        assert!(claimed.kept.subscriptions.is_empty() && claimed.kept.received.is_empty());
     }
 
     /// [MQTT-3.1.2-5] [MQTT-4.3.3-10]
@@ -30,9 +30,12 @@ on_both! {
         assert_eq!(second.session, first.session);
         assert!(second.epoch > first.epoch);
         assert_eq!((second.previous, second.discarded), (None, None));
-        assert_eq!(second.received, [3, 65_535]);
-        assert_eq!(second.subscriptions.len(), 2);
-        assert!(second.subscriptions.contains(&filter));
+        assert_eq!(second.kept.received, [3, 65_535]);
+        let kept = bed.store().kept(second.session).await.unwrap();
+        assert_eq!(kept.received, second.kept.received);
+        assert_eq!(kept.subscriptions.len(), 2);
+        assert_eq!(second.kept.subscriptions.len(), 2);
+        assert!(second.kept.subscriptions.contains(&filter));
     }
 
     /// [MQTT-3.1.2-4]
@@ -45,7 +48,7 @@ on_both! {
         assert!(!second.is_present);
         assert_ne!(second.session, first.session);
         assert_eq!(second.discarded, Some(first.session));
-        assert!(second.subscriptions.is_empty());
+        assert!(second.kept.subscriptions.is_empty());
         assert_eq!(bed.count("subscription").await, 0);
     }
 

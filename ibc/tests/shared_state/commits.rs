@@ -126,7 +126,7 @@ on_both! {
         bed.commit(Batch { received: ids(&[1, 2, 2, 3]), ..Batch::default() }).await;
         bed.commit(Batch { received: ids(&[3, 4]), ..Batch::default() }).await;
         bed.commit(Batch { forgotten: ids(&[2, 9]), ..Batch::default() }).await;
-        assert_eq!(bed.claim(claim("a", 60)).await.received, [1, 3, 4]);
+        assert_eq!(bed.claim(claim("a", 60)).await.kept.received, [1, 3, 4]);
     }
 
     async fn subscriptions_are_made_changed_and_removed(bed: Bed) {
@@ -138,12 +138,12 @@ on_both! {
             subscription("a/#", 2, Some(2)),
         ])).await;
         bed.commit(subscribed(session, vec![subscription(&long, 2, None)])).await;
-        let mut stored = bed.claim(claim("a", 60)).await.subscriptions;
+        let mut stored = bed.claim(claim("a", 60)).await.kept.subscriptions;
         stored.sort_by_key(|subscription| subscription.filter.as_str().len());
         assert_eq!(stored, [subscription("a/#", 2, Some(2)), subscription(&long, 2, None)]);
         let unsubscribed = vec![(session, long), (session, "not/there".into())];
         bed.commit(Batch { unsubscribed, ..Batch::default() }).await;
-        assert_eq!(bed.claim(claim("a", 60)).await.subscriptions.len(), 1);
+        assert_eq!(bed.claim(claim("a", 60)).await.kept.subscriptions.len(), 1);
     }
 
     /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]

@@ -24,7 +24,13 @@ pub(crate) use membership::{MemberChange, Membership};
 pub(crate) use outgoing::{Barrier, Outgoing};
 pub(crate) use progress::{Progress, Ticket};
 
-use crate::{config, shutdown::Shutdown, telemetry::Metrics};
+use tracing::warn;
+
+use crate::{
+    config,
+    shutdown::Shutdown,
+    telemetry::{Metrics, chain},
+};
 
 /// The databases behind a node.
 #[derive(Clone)]
@@ -114,6 +120,28 @@ impl Cluster {
     /// [`ClaimError`] if the database does not answer; the client is told 0x88 and may repeat.
     pub(crate) async fn claim(&self, claim: ibc::Claim) -> Result<ibc::Claimed, ClaimError> {
         self.claims.claim(claim).await
+    }
+
+    /// What a session keeps, after its previous owner has handed over. Repeats while the database
+    /// is unreachable.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimError`] if the database refuses.
+    pub(crate) async fn kept(&self, session: SessionId) -> Result<ibc::Kept, ClaimError> {
+        loop {
+            match self.databases.store.kept(session).await {
+                Ok(kept) => return Ok(kept),
+                Err(error) if error.is_transient() => {
+                    warn!(error = %chain(&error), "session not read, will repeat");
+                    tokio::time::sleep(SUSPICION).await;
+                }
+                Err(error) => {
+                    warn!(error = %chain(&error), "session not read");
+                    return Err(ClaimError::Unavailable);
+                }
+            }
+        }
     }
 
     /// Returns when everything told to peers before this call has been applied by all of them

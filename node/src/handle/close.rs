@@ -27,14 +27,14 @@ pub(crate) enum Cause {
     },
 }
 
-/// DISCONNECT: deletes the Will unless it says otherwise [MQTT-3.14.4-3], and may change the
+/// DISCONNECT: deletes the Will if its reason code is 0 [MQTT-3.14.4-3], and may change the
 /// Session Expiry Interval.
 ///
 /// # Errors
 ///
 /// [`Reject`] if a session that ends with the connection is to be kept [MQTT-3.14.2-2].
 pub(super) fn disconnect(cx: &mut Context<'_>, packet: &Disconnect) -> Result<(), Reject> {
-    if packet.reason_code != ReasonCode::DisconnectWithWillMessage {
+    if packet.reason_code == ReasonCode::Success {
         cx.session.will = None;
     }
     if let Some(seconds) = packet.properties.session_expiry_interval {

@@ -8,13 +8,13 @@ use std::{
     },
 };
 
-use ibc::{Claim, Claimed, NewWill};
+use ibc::{Claim, Claimed, Detached, NewWill, WillFate};
 use mqtt::{ConnAck, ConnAckProperties, Connect, PacketId, ProtocolVersion, Qos, ReasonCode, Str};
 
 use super::Rooms;
 use crate::{
     auth,
-    cluster::ClaimError,
+    cluster::{ClaimError, Urgency},
     delivery::{Outbox, Publication},
     router::{Attachment, TopicCache},
     session::{InboundAliases, OutboundAliases, Session, Window},
@@ -84,11 +84,14 @@ pub(crate) async fn connect(
         expiry_interval,
         will: packet.will.as_ref().map(|will| new_will(&client_id, will)),
     };
-    let claimed = rooms
+    let mut claimed = rooms
         .registry
         .claim(&rooms.cluster, &client_id, claim, &outbox)
         .await?;
-    take_over(rooms, &client_id, &claimed).await;
+    if let Err(error) = take_over(rooms, &client_id, &mut claimed).await {
+        give_up(rooms, &client_id, &claimed, expiry_interval);
+        return Err(error.into());
+    }
     rooms.router.attach(Attachment {
         session: claimed.session,
         client_id: client_id.clone(),
@@ -96,10 +99,11 @@ pub(crate) async fn connect(
         is_stored,
         outbox: Arc::clone(&outbox),
         discarded: claimed.discarded,
-        subscriptions: claimed.subscriptions.clone(),
+        subscriptions: claimed.kept.subscriptions.clone(),
     });
     let answer = connack(rooms, &packet, assigned, &claimed, expiry_interval);
     let has_shared = claimed
+        .kept
         .subscriptions
         .iter()
         .any(|subscription| subscription.filter.share().is_some());
@@ -117,6 +121,7 @@ pub(crate) async fn connect(
         outbox,
         window: Window::new(window.min(settings.max_inflight)),
         received: claimed
+            .kept
             .received
             .iter()
             .filter_map(|id| PacketId::new(*id))
@@ -139,10 +144,14 @@ pub(crate) async fn connect(
     Ok((session, answer))
 }
 
-/// Waits until the previous owner has handed over [MQTT-3.1.4-3].
-async fn take_over(rooms: &Rooms, client_id: &Str, claimed: &Claimed) {
+/// Waits until the previous owner has handed over [MQTT-3.1.4-3], and reads what it left.
+async fn take_over(
+    rooms: &Rooms,
+    client_id: &Str,
+    claimed: &mut Claimed,
+) -> Result<(), ClaimError> {
     let Some(owner) = claimed.previous else {
-        return;
+        return Ok(());
     };
     if owner.node == rooms.cluster.node {
         rooms
@@ -155,6 +164,25 @@ async fn take_over(rooms: &Rooms, client_id: &Str, claimed: &Claimed) {
             .evict(client_id, owner, claimed.is_present)
             .await;
     }
+    if claimed.is_present {
+        claimed.kept = rooms.cluster.kept(claimed.session).await?;
+    }
+    Ok(())
+}
+
+/// The claim leads to nothing: the session goes on waiting for its client.
+fn give_up(rooms: &Rooms, client_id: &Str, claimed: &Claimed, expiry_interval: u32) {
+    let detached = Detached {
+        session: claimed.session,
+        client_id: client_id.as_str().to_owned(),
+        epoch: claimed.epoch,
+        expiry_interval,
+        will: WillFate::Discard,
+    };
+    rooms.cluster.durable.add(Urgency::Later, |filling| {
+        filling.change(|batch| batch.detached.push(detached));
+    });
+    rooms.registry.finish(client_id, claimed.epoch);
 }
 
 /// Seconds that the session outlives its connection. MQTT 3 knows only none and for ever.
@@ -171,7 +199,10 @@ fn expiry(rooms: &Rooms, packet: &Connect) -> u32 {
 
 fn new_will(client_id: &Str, will: &mqtt::Will) -> NewWill {
     let body = Publication::encode_will(client_id.clone(), will.message.clone());
-    NewWill { body, delay_interval: will.delay_interval }
+    NewWill {
+        body,
+        delay_interval: will.delay_interval,
+    }
 }
 
 /// A client ID that nobody in the cluster has [MQTT-3.1.3-7].
