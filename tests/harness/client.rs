@@ -174,7 +174,13 @@ impl Client {
             Packet::Publish(publish) => self.take_publish(publish),
             Packet::PubAck(ack) => self.complete(ack.packet_id, ack.reason_code),
             Packet::PubRec(ack) => self.released(&ack),
-            Packet::PubComp(ack) => self.complete(ack.packet_id, ack.reason_code),
+            Packet::PubComp(ack) => match ack.reason_code {
+                // A PUBREL was repeated after a PUBCOMP that we have missed.
+                ReasonCode::PacketIdentifierNotFound => {
+                    self.complete(ack.packet_id, ReasonCode::Success)
+                }
+                reason => self.complete(ack.packet_id, reason),
+            },
             Packet::PubRel(ack) => {
                 if self.manual {
                     self.session.incoming.remove(&ack.packet_id);

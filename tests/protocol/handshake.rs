@@ -171,6 +171,7 @@ everywhere! {
         for number in 0..12 {
             let publisher = site.builder("publisher").persistent(1000).resume(session);
             let mut publisher = publisher.connect().await;
+            assert_eq!(publisher.session_present(), number > 0);
             let text = number.to_string();
             publisher.start(message("r", text.clone(), Qos::ExactlyOnce)).await;
             // 0: PUBREC not seen; 1: seen, PUBREL sent; 2: complete.
