@@ -94,7 +94,7 @@ pub(crate) async fn close(rooms: &Arc<Rooms>, mut session: Session, cause: Cause
         expiry_interval: session.expiry_interval,
         will,
     };
-    let urgency = if cause == Cause::Ended && !session.is_stored && will == WillFate::Discard {
+    let urgency = if cause == Cause::Ended && !session.is_stored && !session.has_stored_will {
         Urgency::Later
     } else {
         Urgency::Now

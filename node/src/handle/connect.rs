@@ -20,6 +20,9 @@ use crate::{
     session::{InboundAliases, OutboundAliases, Session, Window},
 };
 
+/// No packet can be larger, so it is not announced; paho-mqtt even refuses to read the number.
+const PROTOCOL_MAXIMUM: u32 = mqtt::MAXIMUM_PACKET_SIZE_BYTES;
+
 /// Why a client may not connect; told in CONNACK.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -139,6 +142,7 @@ pub(crate) async fn connect(
             .properties
             .maximum_packet_size
             .map_or(u32::MAX, u32::from),
+        has_stored_will: packet.will.is_some(),
         will: packet.will,
     };
     Ok((session, answer))
@@ -225,11 +229,12 @@ fn connack(
     let keep_alive = settings.keep_alive(packet.keep_alive);
     let receive_maximum = std::num::NonZeroU16::new(settings.server_receive_maximum);
     let maximum_qos = Qos::try_from(settings.maximum_qos).ok();
+    let maximum_packet_size = std::num::NonZeroU32::new(settings.server_maximum_packet_size);
     let properties = ConnAckProperties {
         session_expiry_interval: (expiry_interval != asked_expiry).then_some(expiry_interval),
         receive_maximum: receive_maximum.filter(|maximum| maximum.get() != u16::MAX),
         maximum_qos: maximum_qos.filter(|qos| *qos != Qos::ExactlyOnce), // [MQTT-3.2.2-9]
-        maximum_packet_size: std::num::NonZeroU32::new(settings.server_maximum_packet_size),
+        maximum_packet_size: maximum_packet_size.filter(|size| size.get() < PROTOCOL_MAXIMUM),
         assigned_client_identifier: assigned, // [MQTT-3.2.2-16]
         topic_alias_maximum: Some(settings.server_topic_alias_maximum),
         server_keep_alive: (keep_alive != packet.keep_alive).then_some(keep_alive), // [MQTT-3.2.2-21]

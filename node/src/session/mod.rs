@@ -55,6 +55,8 @@ pub(crate) struct Session {
     pub(crate) outbound_aliases: OutboundAliases,
     /// Largest packet the client accepts, in bytes [MQTT-3.1.2-24].
     pub(crate) maximum_packet_size: u32,
+    /// A Will is in the database until the connection ends.
+    pub(crate) has_stored_will: bool,
     /// The Will, until DISCONNECT deletes it.
     pub(crate) will: Option<Box<mqtt::Will>>,
 }
