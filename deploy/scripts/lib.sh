@@ -11,7 +11,10 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 # Outside git and kept: real clients and container images that tests need.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/causeway
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+
+# Where cargo builds: the environment or cargo's own settings may have moved it.
+target=$(cargo metadata --format-version 1 --no-deps 2>/dev/null | grep -o '"target_directory":"[^"]*"' | cut -d '"' -f 4) ||
+    target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
 say() { printf '%s\n' "$*"; }
 
