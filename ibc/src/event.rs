@@ -457,3 +457,7 @@ impl Iterator for Events {
         result
     }
 }
+
+#[cfg(test)]
+#[path = "event_tests.rs"]
+mod tests;

@@ -236,3 +236,7 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -1,0 +1,204 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use mqtt::{Qos, SubscriptionOptions, TopicFilter};
+
+use super::*;
+use crate::{DeliveryOptions, MessageRecord};
+
+fn text(text: &str) -> Str {
+    Str::new(text).unwrap()
+}
+
+fn subscription(filter: &str, identifier: Option<u32>) -> StoredSubscription {
+    StoredSubscription {
+        filter: TopicFilter::new(filter).unwrap(),
+        options: SubscriptionOptions::from_byte(0b10_1110).unwrap(),
+        identifier,
+    }
+}
+
+fn every_kind() -> Vec<Event> {
+    let record = Bytes::from_static(b"record");
+    let target = QueuedTarget {
+        session: SessionId(3),
+        options: Bytes::from_static(b"\x01"),
+        share: Some(text("$share/g/a")),
+    };
+    vec![
+        Event::Hello,
+        Event::Welcome,
+        Event::Sync(7),
+        Event::Confirm(u64::MAX),
+        Event::RouteAdded(text("a/+/#")),
+        Event::RouteRemoved(text("été")),
+        Event::MemberAdded(Member {
+            session: SessionId(1),
+            client_id: text("c"),
+            subscription: subscription("$share/g/a", None),
+        }),
+        Event::MemberRemoved {
+            session: SessionId(1),
+            filter: text("$share/g/a"),
+        },
+        Event::SessionClaimed(SessionClaimed {
+            session: SessionId(1),
+            client_id: text(""),
+            epoch: Epoch(2),
+            owner: NodeId(3),
+            discarded: Some(SessionId(9)),
+            subscriptions: vec![subscription("a", Some(5)), subscription("b/#", None)],
+        }),
+        Event::Subscribed {
+            session: SessionId(1),
+            epoch: Epoch(2),
+            subscription: subscription("a", Some(268_435_455)),
+        },
+        Event::Unsubscribed {
+            session: SessionId(1),
+            epoch: Epoch(2),
+            filter: text("a"),
+        },
+        Event::SessionDetached {
+            session: SessionId(1),
+            epoch: Epoch(2),
+        },
+        Event::SessionEnded {
+            session: SessionId(1),
+            epoch: Epoch(2),
+        },
+        Event::Message(record.clone()),
+        Event::Direct {
+            session: SessionId(1),
+            options: Bytes::from_static(b"\x00"),
+            record: record.clone(),
+        },
+        Event::Queued(Queued {
+            entry: EntryId(4),
+            message: MessageId(5),
+            targets: vec![target],
+            record: record.clone(),
+        }),
+        Event::Poke(SessionId(1)),
+        Event::Evict {
+            client_id: text("c"),
+            epoch: Epoch(2),
+            is_resumed: true,
+        },
+        Event::Evicted {
+            client_id: text("c"),
+            epoch: Epoch(2),
+        },
+        Event::Retained {
+            topic_name: text("a"),
+            version: 3,
+            record: Some(record),
+        },
+        Event::Retained {
+            topic_name: text("a"),
+            version: 4,
+            record: None,
+        },
+        Event::Buried(NodeId(8)),
+    ]
+}
+
+fn frame(events: &[Event]) -> Bytes {
+    let mut frame = BytesMut::new();
+    for event in events {
+        event.encode(&mut frame);
+    }
+    frame.freeze()
+}
+
+#[test]
+fn every_event_comes_out_as_it_went_in() {
+    let events = every_kind();
+    let read: Vec<Event> = Events::new(frame(&events)).map(Result::unwrap).collect();
+    assert_eq!(format!("{read:?}"), format!("{events:?}"));
+}
+
+#[test]
+fn an_unknown_event_is_left_out() {
+    let mut bytes = BytesMut::new();
+    Event::Sync(1).encode(&mut bytes);
+    bytes.put_u8(200);
+    put_bytes(b"of a later release", &mut bytes);
+    Event::Sync(2).encode(&mut bytes);
+    let read: Vec<Event> = Events::new(bytes.freeze()).map(Result::unwrap).collect();
+    assert_eq!(format!("{read:?}"), "[Sync(1), Sync(2)]");
+}
+
+#[test]
+fn a_cut_or_damaged_frame_gives_an_error_and_ends() {
+    let whole = frame(&every_kind());
+    for length in 0..whole.len() {
+        let read: Vec<_> = Events::new(whole.slice(..length)).collect();
+        let errors = read.iter().filter(|event| event.is_err()).count();
+        assert!(errors <= 1 && read.len() <= every_kind().len());
+    }
+    let mut seed = 1_u64;
+    for _ in 0..20_000 {
+        let mut bytes = whole.to_vec();
+        for _ in 0..3 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = usize::try_from(seed >> 33).unwrap() % bytes.len();
+            bytes[at] = seed.to_be_bytes()[1];
+        }
+        // Whatever comes, it ends and nothing panics.
+        assert!(Events::new(bytes.into()).count() <= whole.len());
+    }
+}
+
+#[test]
+fn a_message_comes_out_as_it_went_in() {
+    let mut message = mqtt::Message {
+        topic_name: mqtt::TopicName::new("a/é").unwrap(),
+        payload: Bytes::from_static(b"\x00\xffpayload"),
+        qos: Qos::ExactlyOnce,
+        retain: true,
+        properties: mqtt::MessageProperties::default(),
+    };
+    let plain = MessageRecord {
+        publisher: text("me"),
+        expires_at: None,
+        message: message.clone(),
+    };
+    message.properties = mqtt::MessageProperties {
+        payload_format_indicator: Some(true),
+        message_expiry_interval: Some(60),
+        content_type: Some(text("text/plain")),
+        response_topic: Some(mqtt::TopicName::new("answers").unwrap()),
+        correlation_data: Some(Bytes::from_static(b"\x01\x02")),
+        user_properties: vec![(text("k"), text("v")), (text("k"), text(""))],
+    };
+    let full = MessageRecord {
+        publisher: text(""),
+        expires_at: Some(1_700_000_000_000),
+        message,
+    };
+    for record in [plain, full] {
+        let bytes = record.encode();
+        let read = MessageRecord::decode(bytes.clone()).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{record:?}"));
+        for length in 0..bytes.len() {
+            // A shorter one may be valid with a shorter payload, but never panics.
+            let _ = MessageRecord::decode(bytes.slice(..length));
+        }
+    }
+}
+
+#[test]
+fn delivery_options_come_out_as_they_went_in() {
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce] {
+        for retain in [false, true] {
+            for identifiers in [vec![], vec![1, 268_435_455]] {
+                let options = DeliveryOptions {
+                    qos,
+                    retain,
+                    identifiers,
+                };
+                assert_eq!(DeliveryOptions::decode(options.encode()), Ok(options));
+            }
+        }
+    }
+}
