@@ -1,2 +1,113 @@
-//! Placeholder.
-fn main() {}
+//! The load scenarios of Causeway: what crossing the cluster adds to one node, in one run.
+//!
+//! Starts a private Postgres and three nodes, puts load on them with packets made by hand,
+//! and prints a JSON line per round and a table of medians. Everything it starts ends with
+//! it. It knows MQTT 3.1.1 only, and no more of a node than its command line.
+
+mod bed;
+mod connection;
+mod cpu;
+mod histogram;
+mod load;
+mod node;
+mod packet;
+mod peer;
+mod postgres;
+mod process;
+mod publisher;
+mod report;
+mod scenario;
+mod scratch;
+mod storm;
+mod subscriber;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, ValueEnum};
+
+use crate::{bed::Bed, report::Report};
+
+/// Puts load on three nodes around a private Postgres and compares crossing them with one node.
+#[derive(Debug, Parser)]
+#[command(name = "causeway-bench")]
+struct Arguments {
+    /// The program under test [default: CAUSEWAY_BIN, or causeway beside this program].
+    #[arg(long)]
+    broker: Option<PathBuf>,
+    /// Scenarios to run.
+    #[arg(long, value_delimiter = ',', default_values_t = Scenario::ALL)]
+    only: Vec<Scenario>,
+    /// Rounds per scenario, of which the table holds the medians.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Seconds measured per round, after one second of warm-up.
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Messages per second of the latency scenario.
+    #[arg(long, default_value_t = 1000)]
+    rate: u32,
+    /// Messages under way at full speed with QoS 0.
+    #[arg(long, default_value_t = 8000)]
+    window: u64,
+    /// Clients of the reconnect storm.
+    #[arg(long, default_value_t = 1000)]
+    clients: u32,
+    /// KEY=VALUE for each node, may be repeated.
+    #[arg(long)]
+    set: Vec<String>,
+    /// KEY=VALUE for Postgres, may be repeated. Default: the server's own defaults.
+    #[arg(long)]
+    postgres_set: Vec<String>,
+    /// Seconds to wait before each scenario, for profilers.
+    #[arg(long, default_value_t = 0)]
+    pause: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    Idle,
+    Latency,
+    Throughput,
+    Durable,
+    Storm,
+}
+
+impl Scenario {
+    const ALL: [Self; 5] = [
+        Self::Idle,
+        Self::Latency,
+        Self::Throughput,
+        Self::Durable,
+        Self::Storm,
+    ];
+}
+
+impl std::fmt::Display for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "idle",
+            Self::Latency => "latency",
+            Self::Throughput => "throughput",
+            Self::Durable => "durable",
+            Self::Storm => "storm",
+        })
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mut bed = Bed::start(&arguments)?;
+    let mut report = Report::default();
+    for scenario in &arguments.only {
+        report.progress(&format!("{scenario}: nodes {:?}", bed.processes()));
+        std::thread::sleep(Duration::from_secs(arguments.pause));
+        match scenario {
+            Scenario::Idle => scenario::idle(&bed, &mut report)?,
+            Scenario::Latency => scenario::latency(&mut bed, &arguments, &mut report)?,
+            Scenario::Throughput => scenario::throughput(&mut bed, &arguments, &mut report)?,
+            Scenario::Durable => scenario::durable(&mut bed, &arguments, &mut report)?,
+            Scenario::Storm => scenario::storm(&mut bed, &arguments, &mut report)?,
+        }
+    }
+    report.finish()
+}

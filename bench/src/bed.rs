@@ -1,0 +1,143 @@
+//! What a run stands on: Postgres, three nodes, the peer.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::Context as _;
+
+use crate::{
+    Arguments,
+    cpu::Meter,
+    node::{Kind, Node},
+    peer::Peer,
+    postgres::Postgres,
+    scratch::Scratch,
+};
+
+/// Where publisher and subscriber are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Both at one node of the cluster.
+    OneNode,
+    /// At two nodes of it.
+    Across,
+    /// Both at mosquitto.
+    Peer,
+}
+
+impl Place {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OneNode => "one node",
+            Self::Across => "across",
+            Self::Peer => "mosquitto",
+        }
+    }
+}
+
+/// The servers of a run. They end in the order of the fields.
+#[derive(Debug)]
+pub(crate) struct Bed {
+    nodes: [Node; 3],
+    kind: Kind,
+    postgres: Postgres,
+    peer: Option<Peer>,
+    scratch: Scratch,
+    starts: u32,
+    runs: u32,
+}
+
+impl Bed {
+    pub(crate) fn start(arguments: &Arguments) -> anyhow::Result<Self> {
+        let broker = match &arguments.broker {
+            Some(path) => path.clone(),
+            None => default_broker()?,
+        };
+        let broker = std::fs::canonicalize(&broker)
+            .with_context(|| format!("no {}: set CAUSEWAY_BIN", broker.display()))?;
+        let scratch = Scratch::new()?;
+        let postgres = Postgres::start(scratch.path(), &arguments.postgres_set)?;
+        let kind = Kind {
+            broker,
+            database_url: postgres.url(),
+            settings: arguments.set.clone(),
+        };
+        let start = |name| Node::start(&kind, name, scratch.path());
+        let nodes = [start("a")?, start("b")?, start("c")?];
+        Ok(Self {
+            nodes,
+            kind,
+            postgres,
+            peer: Peer::start(scratch.path())?,
+            scratch,
+            starts: 0,
+            runs: 0,
+        })
+    }
+
+    /// A number that no other run of load has.
+    pub(crate) fn next_run(&mut self) -> u32 {
+        self.runs += 1;
+        self.runs
+    }
+
+    /// Where publishers and subscribers connect, `None` if there is no peer.
+    pub(crate) fn addresses(&self, place: Place) -> Option<(SocketAddr, SocketAddr)> {
+        let [a, b, _] = &self.nodes;
+        match place {
+            Place::OneNode => Some((a.address(), a.address())),
+            Place::Across => Some((a.address(), b.address())),
+            Place::Peer => self
+                .peer
+                .as_ref()
+                .map(|peer| (peer.address(), peer.address())),
+        }
+    }
+
+    /// Reads what `place` costs: all nodes and Postgres, or the peer.
+    pub(crate) fn meter(&self, place: Place) -> Meter {
+        match (place, &self.peer) {
+            (Place::Peer, Some(peer)) => Meter::new(vec![peer.process()], None),
+            _ => Meter::new(
+                self.nodes.iter().map(Node::process).collect(),
+                Some(self.postgres.process()),
+            ),
+        }
+    }
+
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.nodes.iter().map(Node::process).collect()
+    }
+
+    /// The nodes: first the one that dies, then those that stay.
+    pub(crate) fn storm_addresses(&self) -> (SocketAddr, [SocketAddr; 2]) {
+        let [a, b, c] = &self.nodes;
+        (a.address(), [b.address(), c.address()])
+    }
+
+    /// `kill -9` of the first node.
+    pub(crate) fn kill_first(&mut self) {
+        let [a, ..] = &mut self.nodes;
+        a.kill();
+    }
+
+    /// A new first node in place of the one killed.
+    pub(crate) fn replace_first(&mut self) -> anyhow::Result<()> {
+        self.starts += 1;
+        let name = format!("a{}", self.starts);
+        let [a, ..] = &mut self.nodes;
+        *a = Node::start(&self.kind, &name, self.scratch.path())?;
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one variable of this program, which has no configuration"
+)]
+fn default_broker() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("CAUSEWAY_BIN") {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe()?;
+    Ok(own.with_file_name("causeway"))
+}

@@ -1,0 +1,93 @@
+//! One node as a process.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use crate::process::{self, Process};
+
+/// What all nodes of a run have in common.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// The program.
+    pub(crate) broker: PathBuf,
+    /// `cluster.database_url`.
+    pub(crate) database_url: String,
+    /// Further `KEY=VALUE`.
+    pub(crate) settings: Vec<String>,
+}
+
+/// A node that takes clients, killed with this value.
+#[derive(Debug)]
+pub(crate) struct Node {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Node {
+    /// Starts one that logs into `folder`, and waits until it is ready.
+    pub(crate) fn start(kind: &Kind, name: &str, folder: &Path) -> anyhow::Result<Self> {
+        let mut command = process::command(&kind.broker, "KILL", None);
+        command.current_dir(folder).arg("serve");
+        let own = [
+            format!("node.name={name}"),
+            format!("cluster.database_url={}", kind.database_url),
+            "listener.tcp=127.0.0.1:0".to_owned(),
+            "http.listen=127.0.0.1:0".to_owned(),
+            "log.format=json".to_owned(),
+            "log.level=warn,node::listener=info".to_owned(),
+        ];
+        for setting in own.iter().chain(&kind.settings) {
+            command.args(["--set", setting]);
+        }
+        let mut process = Process::start(command, folder.join(format!("{name}.log")))?;
+        let address = process
+            .wait_for(|log| {
+                let (tcp, http) = (listening(log, "tcp")?, listening(log, "http")?);
+                is_ready(http).then_some(tcp)
+            })
+            .with_context(|| format!("node {name}"))?;
+        Ok(Self { process, address })
+    }
+
+    /// Where it speaks MQTT.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+/// The address in the JSON line "listening" of a listener.
+fn listening(log: &str, listener: &str) -> Option<SocketAddr> {
+    let listener = format!("\"listener\":\"{listener}\"");
+    let line = log
+        .lines()
+        .find(|line| line.contains("\"message\":\"listening\"") && line.contains(&listener))?;
+    let (_, rest) = line.split_once("\"address\":\"")?;
+    rest.split_once('"')?.0.parse().ok()
+}
+
+fn is_ready(http: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(http)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}

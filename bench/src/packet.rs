@@ -1,0 +1,217 @@
+//! Packets of MQTT 3.1.1, as far as load needs them, written and read by hand: what measures the
+//! broker shares no code with it.
+
+use bytes::BufMut as _;
+
+/// The packet types that a server sends and we act upon: the high half of the first byte.
+pub(crate) const CONNACK: u8 = 2;
+pub(crate) const PUBLISH: u8 = 3;
+pub(crate) const PUBACK: u8 = 4;
+pub(crate) const SUBACK: u8 = 9;
+
+/// Bytes of a payload that say who sent it, which one it is, and when.
+const STAMP_BYTES: usize = 16;
+
+fn put_length(out: &mut Vec<u8>, mut length: usize) {
+    loop {
+        let low = (length & 0x7f) as u8;
+        length >>= 7;
+        if length == 0 {
+            out.put_u8(low);
+            return;
+        }
+        out.put_u8(low | 0x80);
+    }
+}
+
+fn put_string(out: &mut Vec<u8>, text: &str) {
+    out.put_u16(text.len() as u16);
+    out.put_slice(text.as_bytes());
+}
+
+/// CONNECT without keep-alive.
+pub(crate) fn connect(client_id: &str, clean_session: bool) -> Vec<u8> {
+    let mut out = vec![0x10];
+    put_length(&mut out, 12 + client_id.len());
+    put_string(&mut out, "MQTT");
+    out.put_slice(&[4, u8::from(clean_session) << 1, 0, 0]);
+    put_string(&mut out, client_id);
+    out
+}
+
+/// SUBSCRIBE to one filter, with packet identifier 1.
+pub(crate) fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
+    let mut out = vec![0x82];
+    put_length(&mut out, 5 + filter.len());
+    out.put_u16(1);
+    put_string(&mut out, filter);
+    out.put_u8(qos);
+    out
+}
+
+/// DISCONNECT.
+pub(crate) const DISCONNECT: [u8; 2] = [0xe0, 0];
+
+/// Appends a PUBACK.
+pub(crate) fn put_puback(out: &mut Vec<u8>, packet_id: u16) {
+    out.put_slice(&[0x40, 2]);
+    out.put_u16(packet_id);
+}
+
+/// What each payload begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Which publisher, from 0.
+    pub(crate) publisher: u32,
+    /// Its how many-th message, from 0.
+    pub(crate) number: u32,
+    /// When it was due, in nanoseconds of the clock of the run.
+    pub(crate) due: u64,
+}
+
+/// A PUBLISH of which only packet identifier and stamp change.
+#[derive(Debug)]
+pub(crate) struct Template {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    qos: u8,
+}
+
+impl Template {
+    pub(crate) fn new(topic: &str, qos: u8, payload_bytes: usize) -> Self {
+        let payload_bytes = payload_bytes.max(STAMP_BYTES);
+        let packet_id_bytes = if qos > 0 { 2 } else { 0 };
+        let mut head = vec![0x30 | (qos << 1)];
+        put_length(&mut head, 2 + topic.len() + packet_id_bytes + payload_bytes);
+        put_string(&mut head, topic);
+        Self {
+            head,
+            tail: vec![b'.'; payload_bytes - STAMP_BYTES],
+            qos,
+        }
+    }
+
+    /// Appends one message. `packet_id` is used above QoS 0 only.
+    pub(crate) fn put(&self, out: &mut Vec<u8>, packet_id: u16, stamp: Stamp) {
+        out.put_slice(&self.head);
+        if self.qos > 0 {
+            out.put_u16(packet_id);
+        }
+        out.put_u32(stamp.publisher);
+        out.put_u32(stamp.number);
+        out.put_u64(stamp.due);
+        out.put_slice(&self.tail);
+    }
+}
+
+/// A packet still in the read buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packet<'a> {
+    pub(crate) first: u8,
+    pub(crate) body: &'a [u8],
+}
+
+/// The stream is not MQTT.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+/// Takes a whole packet off `input`; `None` leaves it as it is.
+pub(crate) fn take<'a>(input: &mut &'a [u8]) -> Result<Option<Packet<'a>>, Broken> {
+    let Some((first, mut rest)) = input.split_first() else {
+        return Ok(None);
+    };
+    let mut length = 0_usize;
+    for place in 0..4 {
+        let Some((byte, after)) = rest.split_first() else {
+            return Ok(None);
+        };
+        rest = after;
+        length |= usize::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            let Some((body, after)) = rest.split_at_checked(length) else {
+                return Ok(None);
+            };
+            *input = after;
+            return Ok(Some(Packet {
+                first: *first,
+                body,
+            }));
+        }
+    }
+    Err(Broken)
+}
+
+impl Packet<'_> {
+    pub(crate) fn kind(&self) -> u8 {
+        self.first >> 4
+    }
+
+    /// The packet identifier that the body begins with.
+    pub(crate) fn packet_id(&self) -> Option<u16> {
+        self.body.first_chunk().copied().map(u16::from_be_bytes)
+    }
+
+    /// Packet identifier (0 with QoS 0) and stamp of a PUBLISH.
+    pub(crate) fn publish(&self) -> Option<(u16, Stamp)> {
+        let (length, rest) = self.body.split_first_chunk()?;
+        let mut rest = rest.get(usize::from(u16::from_be_bytes(*length))..)?;
+        let mut packet_id = 0;
+        if self.first & 6 != 0 {
+            let (id, after) = rest.split_first_chunk()?;
+            (packet_id, rest) = (u16::from_be_bytes(*id), after);
+        }
+        let (publisher, rest) = rest.split_first_chunk()?;
+        let (number, rest) = rest.split_first_chunk()?;
+        let due = rest.first_chunk()?;
+        let stamp = Stamp {
+            publisher: u32::from_be_bytes(*publisher),
+            number: u32::from_be_bytes(*number),
+            due: u64::from_be_bytes(*due),
+        };
+        Some((packet_id, stamp))
+    }
+
+    /// Whether a CONNACK or SUBACK says yes.
+    pub(crate) fn is_success(&self) -> bool {
+        match self.kind() {
+            CONNACK => self.body.get(1) == Some(&0),
+            SUBACK => self.body.get(2).is_some_and(|code| *code < 0x80),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_as_it_was_written() {
+        for (qos, payload_bytes) in [(0, 0), (1, 64), (1, 300), (2, 20_000)] {
+            let stamp = Stamp {
+                publisher: 3,
+                number: 9,
+                due: 12_345,
+            };
+            let mut out = Vec::new();
+            Template::new("a/b", qos, payload_bytes).put(&mut out, 77, stamp);
+            let mut input = out.as_slice();
+            let packet = take(&mut input).unwrap().unwrap();
+            assert!(input.is_empty());
+            let packet_id = if qos > 0 { 77 } else { 0 };
+            assert_eq!(packet.kind(), PUBLISH);
+            assert_eq!(packet.publish(), Some((packet_id, stamp)));
+        }
+    }
+
+    #[test]
+    fn half_a_packet_is_left_where_it_is() {
+        let whole = subscribe("a/#", 1);
+        for end in 0..whole.len() {
+            let mut input = &whole[..end];
+            assert_eq!(take(&mut input).unwrap(), None);
+            assert_eq!(input.len(), end);
+        }
+        assert!(take(&mut &[0x30, 0xff, 0xff, 0xff, 0xff][..]).is_err());
+    }
+}
