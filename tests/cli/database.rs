@@ -86,7 +86,7 @@ async fn a_second_node_of_the_same_name_is_refused() {
     let cluster = Cluster::start(2).await;
     let finished = fails(
         serve(&cluster.database.url(), "a"),
-        1,
+        2,
         &["node.name", "\"a\""],
     )
     .await;

@@ -34,6 +34,7 @@ async fn the_wills_of_a_killed_node_are_published_once() {
         });
     }
     mortals.remove(0).disconnect().await; // no will
+    tokio::time::sleep(harness::SILENCE).await; // nothing acknowledges a DISCONNECT
     cluster.nodes[0].kill();
     for watcher in &mut watchers {
         let mut counts: BTreeMap<String, u32> = BTreeMap::new();
