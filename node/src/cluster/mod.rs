@@ -61,6 +61,10 @@ pub(crate) struct Cluster {
 /// is in the first page.
 pub(crate) const PAGE: usize = 4096;
 
+/// A question is asked again after so many times [`SUSPICION`]: frames do not outlive a crash of
+/// the database.
+const REPEAT: u32 = 10;
+
 /// How long a peer may leave a question unanswered before its death is looked into.
 const SUSPICION: Duration = Duration::from_millis(150);
 
@@ -154,14 +158,18 @@ impl Cluster {
     /// Returns when the peers have passed `barrier`, or are dead. Cancel safe.
     pub(crate) async fn passed(&self, barrier: &Barrier) {
         let mut confirmations = self.outgoing.confirmations();
-        loop {
+        for round in 1_u32.. {
             let missing = self.outgoing.missing(barrier);
             if missing.is_empty() {
                 return;
             }
             let wait = tokio::time::timeout(SUSPICION, confirmations.changed()).await;
             if wait.is_err() {
-                for node in self.outgoing.missing(barrier) {
+                let missing = self.outgoing.missing(barrier);
+                if round.is_multiple_of(REPEAT) {
+                    self.outgoing.ask_again(&missing);
+                }
+                for node in missing {
                     self.membership.suspect(node);
                 }
             }
@@ -177,12 +185,15 @@ impl Cluster {
             epoch: owner.epoch,
             is_resumed,
         };
-        if !self.outgoing.send(owner.node, &event) {
-            // Not a peer: it is dead, and perhaps not buried yet.
-            self.membership.suspect(owner.node);
-            return;
-        }
-        while tokio::time::timeout(SUSPICION, &mut answer).await.is_err() {
+        for round in 0_u32.. {
+            if round.is_multiple_of(REPEAT) && !self.outgoing.send(owner.node, &event) {
+                // Not a peer: it is dead, and perhaps not buried yet.
+                self.membership.suspect(owner.node);
+                return;
+            }
+            if tokio::time::timeout(SUSPICION, &mut answer).await.is_ok() {
+                return;
+            }
             self.membership.suspect(owner.node);
         }
     }

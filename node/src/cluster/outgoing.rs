@@ -165,6 +165,22 @@ impl Outgoing {
         Barrier(wanted)
     }
 
+    /// Asks once more, in case the first question was lost.
+    pub(super) fn ask_again(&self, peers: &[NodeId]) {
+        let mut state = self.lock();
+        let mut added = 0;
+        for node in peers {
+            if let Some(peer) = state.peers.get_mut(node) {
+                peer.sync_sent += 1;
+                let number = peer.sync_sent;
+                added += peer.add(&Event::Sync(number));
+            }
+        }
+        state.bytes += added;
+        drop(state);
+        self.work.notify_one();
+    }
+
     /// The peers that have not passed `barrier`.
     pub(super) fn missing(&self, barrier: &Barrier) -> Vec<NodeId> {
         let state = self.lock();

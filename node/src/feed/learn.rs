@@ -57,6 +57,19 @@ impl Feed {
         }
     }
 
+    /// Frames were lost: sessions and retained messages are read again, and so is the queue of
+    /// every session connected here. The source tells its routes again.
+    pub(super) async fn learn_anew(&mut self) {
+        match self.load_sessions().await {
+            Ok(_) => {
+                self.must_learn = false;
+                self.must_catch_up = true;
+                self.rooms.router.poke_all();
+            }
+            Err(error) => warn!(error = %chain(&error), "sessions not read, will repeat"),
+        }
+    }
+
     async fn load_sessions(&self) -> Result<usize, StoreError> {
         let store = &self.rooms.cluster.databases.store;
         let mut after = SessionId(0);

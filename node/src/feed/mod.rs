@@ -13,7 +13,10 @@ use std::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use ibc::{Cursor, Forward, NodeId, ReceivedFrame, event::Events};
+use ibc::{
+    Cursor, Forward, NodeId, ReceivedFrame,
+    event::{Event, Events},
+};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -38,6 +41,8 @@ pub(crate) struct Feed {
     topics: TopicCache,
     cleaned: Instant,
     is_dirty: bool,
+    /// Frames were lost, in a crash of the database: what they said must be learnt anew.
+    must_learn: bool,
     /// A node died since the retained messages were compared with the database.
     must_catch_up: bool,
 }
@@ -52,6 +57,7 @@ impl Feed {
             topics: TopicCache::default(),
             cleaned: Instant::now(),
             is_dirty: false,
+            must_learn: false,
             must_catch_up: false,
         }
     }
@@ -76,6 +82,9 @@ impl Feed {
             if let Some(forward) = forward.as_deref() {
                 self.read(forward).await;
                 self.clean(forward).await;
+            }
+            if self.must_learn && self.awaited.is_none() {
+                self.learn_anew().await;
             }
             if self.must_catch_up && self.awaited.is_none() {
                 self.catch_up().await;
@@ -121,7 +130,12 @@ impl Feed {
             return;
         }
         if frame.sequence != *cursor + 1 {
-            error!(node_id = %frame.source, sequence = frame.sequence, expected = *cursor + 1, "frames are missing");
+            error!(node_id = %frame.source, sequence = frame.sequence, expected = *cursor + 1, "frames are missing, learning anew");
+            self.must_learn = true;
+            self.rooms
+                .cluster
+                .outgoing
+                .send(frame.source, &Event::Hello);
         }
         *cursor = frame.sequence;
         self.is_dirty = true;

@@ -201,10 +201,13 @@ impl Router {
         self.claimed(&mut self.write(), claimed, None);
     }
 
-    /// A stored session as the database knows it; no news if the session is known already.
+    /// A stored session as the database knows it; no news if it is connected here, or if a newer
+    /// claim is known.
     pub(crate) fn load(&self, snapshot: SessionSnapshot) {
         let mut routes = self.write();
-        if routes.sessions.contains_key(&snapshot.session) {
+        if routes.sessions.get(&snapshot.session).is_some_and(|known| {
+            known.subscriber.outbox().is_some() || known.subscriber.epoch() > snapshot.epoch
+        }) {
             return;
         }
         let Ok(client_id) = Str::new(&snapshot.client_id) else {

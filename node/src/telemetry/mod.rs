@@ -2,7 +2,7 @@
 
 mod metrics;
 
-use std::{error::Error, fmt::Write};
+use std::{error::Error, fmt::Write, io::IsTerminal};
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -35,9 +35,18 @@ pub fn chain(error: &dyn Error) -> String {
 pub fn start_log(log: &Log) -> Result<(), String> {
     let filter = EnvFilter::try_new(&log.level)
         .map_err(|error| format!("log.level: \"{}\" is no level: {error}", log.level))?;
+    // Postgres says "already exists, skipping" of every table when several nodes start at once.
+    let quiet = "sqlx::postgres::notice=warn".parse();
+    let filter = match quiet {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let registry = tracing_subscriber::registry().with(filter);
+    let is_terminal = std::io::stdout().is_terminal();
     let started = match log.format {
-        LogFormat::Text => registry.with(tracing_subscriber::fmt::layer()).try_init(),
+        LogFormat::Text => registry
+            .with(tracing_subscriber::fmt::layer().with_ansi(is_terminal))
+            .try_init(),
         LogFormat::Json => registry
             .with(tracing_subscriber::fmt::layer().json())
             .try_init(),
