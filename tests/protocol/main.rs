@@ -15,6 +15,7 @@ mod flow;
 mod handshake;
 mod http;
 mod keep_alive;
+mod limits;
 mod malformed;
 mod persistent;
 mod proxy;
