@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 
 use crate::{
     Arguments,
@@ -14,23 +15,32 @@ use crate::{
 };
 
 /// Where publisher and subscriber are connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Place {
     /// Both at one node of the cluster.
     OneNode,
     /// At two nodes of it.
     Across,
     /// Both at mosquitto.
+    #[value(name = "mosquitto")]
     Peer,
 }
 
 impl Place {
+    pub(crate) const ALL: [Self; 3] = [Self::OneNode, Self::Across, Self::Peer];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::OneNode => "one node",
             Self::Across => "across",
             Self::Peer => "mosquitto",
         }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name().replace(' ', "-"))
     }
 }
 

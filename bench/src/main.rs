@@ -25,7 +25,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 
-use crate::{bed::Bed, report::Report};
+use crate::{
+    bed::{Bed, Place},
+    report::Report,
+};
 
 /// Puts load on three nodes around a private Postgres and compares crossing them with one node.
 #[derive(Debug, Parser)]
@@ -37,6 +40,9 @@ struct Arguments {
     /// Scenarios to run.
     #[arg(long, value_delimiter = ',', default_values_t = Scenario::ALL)]
     only: Vec<Scenario>,
+    /// Where to measure, one after the other in each round.
+    #[arg(long, value_delimiter = ',', default_values_t = Place::ALL)]
+    places: Vec<Place>,
     /// Rounds per scenario, of which the table holds the medians.
     #[arg(long, default_value_t = 3)]
     rounds: u32,
@@ -52,10 +58,10 @@ struct Arguments {
     /// Clients of the reconnect storm.
     #[arg(long, default_value_t = 1000)]
     clients: u32,
-    /// KEY=VALUE for each node, may be repeated.
+    /// KEY=VALUE for each node; may be repeated.
     #[arg(long)]
     set: Vec<String>,
-    /// KEY=VALUE for Postgres, may be repeated. Default: the server's own defaults.
+    /// KEY=VALUE for Postgres, which has its own defaults otherwise; may be repeated.
     #[arg(long)]
     postgres_set: Vec<String>,
     /// Seconds to wait before each scenario, for profilers.

@@ -17,6 +17,12 @@ const DURABLE_PUBLISHERS: u32 = 10;
 const DURABLE_WINDOW: u64 = 100;
 /// How long three nodes are watched doing nothing.
 const IDLE: Duration = Duration::from_secs(10);
+/// Nodes bury others only when they have been members for a whole lease themselves.
+const STEADY: Duration = Duration::from_secs(8);
+/// A lease of 5 s is renewed every third of it. How soon a death is noticed depends on the time
+/// since the last renewal, so rounds kill at different ones.
+const RENEWAL_MS: u64 = 1667;
+const SHIFT_MS: u64 = 619;
 
 /// CPU of three nodes and Postgres without clients.
 pub(crate) fn idle(bed: &Bed, report: &mut Report) -> anyhow::Result<()> {
@@ -55,7 +61,7 @@ pub(crate) fn latency(
 ) -> anyhow::Result<()> {
     let places = [Place::OneNode, Place::Across];
     let mut rounds = Rounds::new("latency", &places);
-    rounds.run(bed, arguments.rounds, report, |bed, place| {
+    rounds.run(bed, arguments, report, |bed, place| {
         let mut plan = plan(bed, place, arguments)?;
         plan.qos = 1;
         plan.rate = Some(f64::from(arguments.rate));
@@ -98,7 +104,7 @@ pub(crate) fn throughput(
 ) -> anyhow::Result<()> {
     let places = [Place::OneNode, Place::Across, Place::Peer];
     let mut rounds = Rounds::new("throughput", &places);
-    rounds.run(bed, arguments.rounds, report, |bed, place| {
+    rounds.run(bed, arguments, report, |bed, place| {
         plan(bed, place, arguments)
     })?;
     let (one, across, peer) = (rounds.medians(0), rounds.medians(1), rounds.medians(2));
@@ -145,7 +151,7 @@ pub(crate) fn durable(
         Some(plan)
     };
     let mut full = Rounds::new("durable", &places);
-    full.run(bed, arguments.rounds, report, |bed, place| {
+    full.run(bed, arguments, report, |bed, place| {
         durable(bed, place, None)
     })?;
     let reached = [full.medians(0), full.medians(1)].map(|figures| {
@@ -154,7 +160,7 @@ pub(crate) fn durable(
     });
     let [half_one, half_across] = reached;
     let mut half = Rounds::new("durable at half rate", &places);
-    half.run(bed, arguments.rounds, report, |bed, place| {
+    half.run(bed, arguments, report, |bed, place| {
         let rate = if place == Place::OneNode {
             half_one
         } else {
@@ -199,14 +205,19 @@ pub(crate) fn storm(
 ) -> anyhow::Result<()> {
     let kinds = [("persistent", true), ("clean", false)];
     let mut seen = [Vec::new(), Vec::new()];
+    let mut kills = 0;
+    thread::sleep(STEADY);
     for round in 1..=arguments.rounds {
         for ((kind, persistent), rounds) in kinds.into_iter().zip(&mut seen) {
             let (first, others) = bed.storm_addresses();
+            kills += 1;
+            let settle = Duration::from_millis(2000 + kills * SHIFT_MS % RENEWAL_MS);
             let plan = storm::Plan {
                 clients: arguments.clients,
                 persistent,
                 first,
                 others,
+                settle,
             };
             let outcome = storm::run(plan, || bed.kill_first())?;
             let figures = Figures(vec![
@@ -279,12 +290,15 @@ impl Rounds {
     fn run(
         &mut self,
         bed: &mut Bed,
-        rounds: u32,
+        arguments: &Arguments,
         report: &mut Report,
         plan: impl Fn(&mut Bed, Place) -> Option<Plan>,
     ) -> anyhow::Result<()> {
-        for round in 1..=rounds {
+        for round in 1..=arguments.rounds {
             for (place, seen) in &mut self.seen {
+                if !arguments.places.contains(place) {
+                    continue;
+                }
                 let Some(plan) = plan(bed, *place) else {
                     continue;
                 };
@@ -294,7 +308,7 @@ impl Rounds {
             }
             self.seen.reverse();
         }
-        if rounds % 2 == 1 {
+        if arguments.rounds % 2 == 1 {
             self.seen.reverse();
         }
         Ok(())

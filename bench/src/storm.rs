@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) persistent: bool,
     pub(crate) first: SocketAddr,
     pub(crate) others: [SocketAddr; 2],
+    /// How long all are connected before the kill.
+    pub(crate) settle: Duration,
 }
 
 /// Times since the kill.
@@ -81,7 +83,7 @@ async fn storm(plan: Plan, kill: impl FnOnce()) -> anyhow::Result<Outcome> {
             anyhow::bail!("a client ended before the storm");
         }
     }
-    sleep(Duration::from_secs(1)).await;
+    sleep(plan.settle).await;
     let begin = Instant::now();
     kill();
     let mut outcome = Outcome::default();
