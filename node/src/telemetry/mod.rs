@@ -35,12 +35,6 @@ pub fn chain(error: &dyn Error) -> String {
 pub fn start_log(log: &Log) -> Result<(), String> {
     let filter = EnvFilter::try_new(&log.level)
         .map_err(|error| format!("log.level: \"{}\" is no level: {error}", log.level))?;
-    // Postgres says "already exists, skipping" of every table when several nodes start at once.
-    let quiet = "sqlx::postgres::notice=warn".parse();
-    let filter = match quiet {
-        Ok(quiet) => filter.add_directive(quiet),
-        Err(_) => filter,
-    };
     let registry = tracing_subscriber::registry().with(filter);
     let is_terminal = std::io::stdout().is_terminal();
     let started = match log.format {
