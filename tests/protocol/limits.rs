@@ -20,7 +20,7 @@ everywhere! {
             }
             for number in 0..10 {
                 let text = reader.recv().await.message.text();
-                assert!(text.starts_with(&format!("{round}:{number} ")), "{}", &text[..20]);
+                assert!(text.starts_with(&format!("{round}:{number} ")), "not {round}:{number}");
             }
         }
         publisher.settle().await;
