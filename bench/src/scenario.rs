@@ -122,9 +122,15 @@ pub(crate) fn throughput(
             ("repeated", "repeated", 0),
         ],
     );
-    let ratio = across.get("delivered_per_second") / one.get("delivered_per_second");
-    let label = "across / one node (target >= 0.5)".to_owned();
-    table.push(vec![label, String::new(), format!("{ratio:.2}")]);
+    let speed = across.get("delivered_per_second") / one.get("delivered_per_second");
+    let cpu = |figures: &Figures| figures.get("broker_us") + figures.get("postgres_us");
+    let cpu = cpu(&across) / cpu(&one);
+    for (label, ratio) in [
+        ("speed, across / one node (target >= 0.5)", speed),
+        ("CPU of the servers, across / one node", cpu),
+    ] {
+        table.push(vec![label.to_owned(), String::new(), format!("{ratio:.2}")]);
+    }
     report.table(Table {
         title: format!(
             "Throughput: 1 publisher, 1 subscriber, QoS 0, {} under way",
