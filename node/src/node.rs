@@ -215,12 +215,10 @@ async fn open(config: &Config) -> Result<Databases, ibc::OpenError> {
 
 /// Until it takes clients a node refuses them, so that a load balancer tries the next one.
 async fn accept_when_ready(bound: Bound, rooms: Arc<Rooms>, shutdown: Shutdown) {
-    while rooms.cluster.membership.state() == NodeState::Joining {
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(5)) => {}
-            () = shutdown.draining() => return,
-            () = shutdown.stopped() => return,
-        }
+    tokio::select! {
+        () = rooms.cluster.membership.joined() => {}
+        () = shutdown.draining() => return,
+        () = shutdown.stopped() => return,
     }
     match bound.listen("tcp", rooms.config.listener.backlog) {
         Ok(listener) => listener::run(listener, rooms, shutdown).await,

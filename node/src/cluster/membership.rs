@@ -7,6 +7,7 @@ use std::{
 
 use ibc::{Buried, NodeId, NodeState, StoreError, event::Event};
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Cluster;
@@ -30,6 +31,7 @@ pub(crate) struct Membership {
     lease: Duration,
     state: Mutex<(NodeState, Instant)>,
     changed: Notify,
+    joined: CancellationToken,
     suspects: mpsc::Sender<NodeId>,
 }
 
@@ -54,7 +56,15 @@ impl Membership {
 
     pub(super) fn set_state(&self, state: NodeState) {
         self.lock().0 = state;
+        if state != NodeState::Joining {
+            self.joined.cancel();
+        }
         self.changed.notify_one();
+    }
+
+    /// Returns when this node knows all routes and takes clients. Cancel safe.
+    pub(crate) async fn joined(&self) {
+        self.joined.cancelled().await;
     }
 
     pub(crate) fn state(&self) -> NodeState {

@@ -79,6 +79,11 @@ pub fn load(file: Option<&Path>, assignments: &[String]) -> Result<Config, Confi
         figment = figment.merge(Toml::file_exact(path));
     }
     for (name, value) in Env::prefixed(PREFIX).iter() {
+        // Every setting is in a room. What is not may be somebody else's: Kubernetes gives the
+        // containers beside a service of our name CAUSEWAY_PORT and CAUSEWAY_SERVICE_HOST.
+        if !name.as_str().contains("__") {
+            continue;
+        }
         let key = name.as_str().to_lowercase().replace("__", ".");
         let variable = format!("{PREFIX}{}", name.as_str().to_uppercase());
         figment = assign(figment, &key, &value, &variable)?;

@@ -75,10 +75,12 @@ where
     let Connection {
         session, transport, ..
     } = connection;
-    // The socket is closed before anybody waits for the database.
-    drop(transport);
     rooms.metrics.connections.dec();
+    // The socket is closed before anybody waits for the database, unless the client has changed
+    // how long its session lives: then the end of the connection tells it that this is so.
+    let transport = session.has_new_expiry.then_some(transport);
     handle::close(&rooms, session, cause).await;
+    drop(transport);
 }
 
 struct Connection<S> {

@@ -43,6 +43,7 @@ pub(super) fn disconnect(cx: &mut Context<'_>, packet: &Disconnect) -> Result<()
                 "DISCONNECT sets a session expiry interval that CONNECT had as 0",
             ));
         }
+        cx.session.has_new_expiry = true;
         cx.session.expiry_interval = cx.rooms.config.mqtt.session_expiry(seconds);
     }
     Ok(())
@@ -86,6 +87,15 @@ pub(crate) async fn close(rooms: &Arc<Rooms>, mut session: Session, cause: Cause
     }
     if session.has_shared {
         give_back(rooms, &session, is_over, rest).await;
+    }
+    if session.has_published {
+        // Guarantee G4: what the client publishes through another node must not overtake this.
+        rooms
+            .cluster
+            .progress
+            .reach(rooms.cluster.durable.everything())
+            .await;
+        rooms.cluster.barrier().await;
     }
     let detached = Detached {
         session: session.id,

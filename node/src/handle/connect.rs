@@ -134,6 +134,8 @@ pub(crate) async fn connect(
         retained: VecDeque::new(),
         is_paging: false,
         is_settled: false,
+        has_published: false,
+        has_new_expiry: false,
         has_shared,
         topics: TopicCache::default(),
         inbound_aliases: InboundAliases::new(settings.server_topic_alias_maximum),

@@ -64,7 +64,9 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
             .is_stored
             .then_some(ibc::ReceivedId { session, packet_id });
     }
-    let Routed { ticket, is_matched } = route(cx, message, origin);
+    let Routed {
+        ticket, is_matched, ..
+    } = route(cx, message, origin);
     let reason_code = if is_matched {
         ReasonCode::Success
     } else {

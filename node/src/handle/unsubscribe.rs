@@ -31,6 +31,8 @@ pub(super) async fn unsubscribe(cx: &mut Context<'_>, packet: Unsubscribe) {
             }
         })
         .collect();
+    // [MQTT-3.10.4-2] From the UNSUBACK on, no node adds anything for the client.
+    cx.rooms.cluster.barrier().await;
     let properties = mqtt::AckProperties::default();
     cx.send(&Packet::UnsubAck(UnsubAck {
         packet_id,

@@ -32,6 +32,8 @@ pub(crate) struct Routed {
     pub(crate) ticket: Ticket,
     /// Whether anybody subscribes to its topic.
     pub(crate) is_matched: bool,
+    /// Whether it left this node, or will after a commit.
+    pub(crate) is_shared_out: bool,
 }
 
 /// The topics one connection publishes to, with what they found; as large as [`TopicCache::MOST`].
@@ -83,6 +85,7 @@ impl Router {
         for group in &matches.groups {
             ticket = ticket.and(self.share(group, publication, None, &mut entries));
         }
+        let is_shared_out = !nodes.is_empty() || !entries.is_empty() || message.retain;
         ticket = ticket.and(self.forward(publication, &nodes));
         ticket = ticket.and(self.store(publication, entries, origin));
         Routed {

@@ -48,6 +48,10 @@ pub(crate) struct Session {
     pub(crate) is_paging: bool,
     /// Every node knows that the session is here.
     pub(crate) is_settled: bool,
+    /// It has published something that other nodes, or the database, were given.
+    pub(crate) has_published: bool,
+    /// DISCONNECT has changed the Session Expiry Interval.
+    pub(crate) has_new_expiry: bool,
     /// It has been a member of a shared subscription.
     pub(crate) has_shared: bool,
     pub(crate) topics: TopicCache,

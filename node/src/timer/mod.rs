@@ -27,6 +27,11 @@ const MOST: usize = 1000;
 
 /// Does what is due until `shutdown` stops.
 pub(crate) async fn run(rooms: Arc<Rooms>, shutdown: Shutdown) {
+    // Before the routes are known, a Will would reach nobody.
+    tokio::select! {
+        () = rooms.cluster.membership.joined() => {}
+        () = shutdown.stopped() => return,
+    }
     let [mut due, mut sweep, mut tidy] = [DUE, SWEEP, TIDY].map(interval);
     for interval in [&mut due, &mut sweep, &mut tidy] {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
