@@ -44,6 +44,7 @@ impl Membership {
                 lease,
                 state,
                 changed: Notify::new(),
+                joined: CancellationToken::new(),
                 suspects,
             },
             receiver,

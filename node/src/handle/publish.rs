@@ -78,9 +78,12 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
 
 fn route(cx: &mut Context<'_>, message: mqtt::Message, origin: Origin) -> Routed {
     let publication = Arc::new(Publication::new(cx.session.client_id.clone(), message));
-    cx.rooms
+    let routed = cx
+        .rooms
         .router
-        .route(&publication, origin, &mut cx.session.topics)
+        .route(&publication, origin, &mut cx.session.topics);
+    cx.session.has_published |= routed.is_shared_out;
+    routed
 }
 
 /// [MQTT-3.3.4-7] Only MQTT 5 clients were told the limit.

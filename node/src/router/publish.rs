@@ -91,6 +91,7 @@ impl Router {
         Routed {
             ticket,
             is_matched: !matches.is_empty(),
+            is_shared_out,
         }
     }
 
