@@ -139,7 +139,7 @@ pub(super) async fn connect(
     wait: Duration,
 ) -> Result<PgConnection, sqlx::Error> {
     let settings = format!(
-        "set statement_timeout = {}; set idle_in_transaction_session_timeout = '30s'; \
+        "set statement_timeout = {}; set idle_in_transaction_session_timeout = '3s'; \
          set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; \
          set client_min_messages = warning; set jit = off; set enable_seqscan = off",
         statement_timeout.as_millis()

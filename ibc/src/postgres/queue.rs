@@ -11,14 +11,15 @@ use crate::{
 };
 
 /// Moves entries. `$5` offset to `base`; per entry: `$6` old session, `$7` entry, `$8` message,
-/// `$9` new session, `$10` options, `$11` share or null. What is not there any more is not moved.
+/// `$9` new session, `$10` options, `$11` share or null. What is not there any more, or was sent,
+/// is not moved.
 const MOVE: &str = fenced!(
     ", gone as (
         delete from queue q
          using fence, unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
                              $10::bytea[], $11::text[])
                       with ordinality m (old_session, id, message_id, session_id, options, share, n)
-         where q.session_id = m.old_session and q.id = m.id
+         where q.session_id = m.old_session and q.id = m.id and q.packet_id is null
         returning m.session_id, m.message_id, m.options, m.share, m.n)
      , entry as (
         insert into queue (session_id, id, source, message_id, options, share)

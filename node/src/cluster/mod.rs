@@ -15,7 +15,7 @@ mod progress;
 use std::{sync::Arc, time::Duration};
 
 use ibc::{Forward, NodeId, NodeState, QueuedEntry, SessionId, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub(crate) use claims::ClaimError;
 pub(crate) use evictions::Evictions;
@@ -54,12 +54,17 @@ pub(crate) struct Cluster {
     pub(crate) membership: Membership,
     pub(crate) progress: Progress,
     claims: claims::Claims,
+    /// Reading queues must not keep everybody else from the database.
+    readers: Semaphore,
     metrics: Arc<Metrics>,
 }
 
 /// Entries read from a queue at once. Larger than `mqtt.max_inflight`, so that what was in flight
 /// is in the first page.
 pub(crate) const PAGE: usize = 4096;
+
+/// Queues read at one time; the smallest `cluster.max_connections` is 4.
+const READERS: usize = 2;
 
 /// A question is asked again after so many times [`SUSPICION`]: frames do not outlive a crash of
 /// the database.
@@ -96,6 +101,7 @@ impl Cluster {
             membership,
             progress: Progress::default(),
             claims,
+            readers: Semaphore::new(READERS),
             metrics,
         });
         let (changes, receiver) = mpsc::channel(256);
@@ -208,7 +214,14 @@ impl Cluster {
         session: SessionId,
         seen: &[(NodeId, ibc::EntryId)],
     ) -> Result<Vec<QueuedEntry>, StoreError> {
+        // The semaphore is never closed.
+        let _permit = self.readers.acquire().await;
         self.databases.store.queued(session, seen, PAGE).await
+    }
+
+    /// Whether this node may act in the cluster's name: its lease has not run out (guarantee G8).
+    pub(crate) fn may_acknowledge(&self) -> bool {
+        self.databases.forward.is_none() || self.membership.has_lease()
     }
 
     /// Says that this node takes clients now.

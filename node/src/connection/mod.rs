@@ -29,6 +29,8 @@ use crate::{
 const HIGH_WATER: usize = 256 * 1024;
 /// Acknowledgements owed above which nothing more is read.
 const MOST_OWED: usize = 8192;
+/// How often it is looked whether the lease is back.
+const LEASE_CHECK: Duration = Duration::from_millis(50);
 /// How long a last packet may take to leave.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -69,6 +71,7 @@ where
         // [MQTT-3.1.2-22] One and a half times the keep-alive.
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         heard: Instant::now(),
+        written: 0,
     };
     let end = connection.run().await;
     let cause = connection.say_goodbye(end).await;
@@ -92,6 +95,8 @@ struct Connection<S> {
     progress: watch::Receiver<Ticket>,
     silence: Option<Duration>,
     heard: Instant,
+    /// What had been written when it was last looked at.
+    written: u64,
 }
 
 /// Why a connection ends.
@@ -143,7 +148,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             && self.transport.output.len() < HIGH_WATER
             && self.session.owed.len() < MOST_OWED;
         let deadline = self.silence.map(|silence| self.heard + silence);
+        let is_held = awaits_commit && !self.rooms.cluster.may_acknowledge();
         tokio::select! {
+            biased;
             exchange = self.transport.exchange(may_read) => match exchange {
                 Ok(Exchange::Moved { read }) => {
                     if read > 0 {
@@ -162,12 +169,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 changed.is_err().then_some(End::Silent)
             }
             () = self.rooms.cluster.room(), if !has_room => None,
-            () = sleep_until(deadline) => {
-                self.rooms.metrics.keep_alive_timeouts.inc();
-                debug!(client_id = %self.session.client_id, "client silent for too long");
-                Some(End::Told(ReasonCode::KeepAliveTimeout))
-            }
+            () = tokio::time::sleep(LEASE_CHECK), if is_held => None,
+            () = sleep_until(deadline) => self.silent(may_read),
         }
+    }
+
+    /// Nothing was heard for too long. Where we did not listen, that is no fault of the client, as
+    /// long as it takes what we write.
+    fn silent(&mut self, may_read: bool) -> Option<End> {
+        let written = self.transport.written();
+        let is_taking = written != self.written || self.transport.output.is_empty();
+        self.written = written;
+        if !may_read && is_taking {
+            self.heard = Instant::now();
+            return None;
+        }
+        self.rooms.metrics.keep_alive_timeouts.inc();
+        debug!(client_id = %self.session.client_id, "client silent for too long");
+        Some(End::Told(ReasonCode::KeepAliveTimeout))
     }
 
     /// Handles everything that has been read before anything is written.

@@ -19,6 +19,7 @@ pub(super) struct Transport<S> {
     stream: S,
     pub(super) input: BytesMut,
     pub(super) output: BytesMut,
+    written: u64,
     metrics: Arc<Metrics>,
 }
 
@@ -36,6 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             stream,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            written: 0,
             metrics,
         }
     }
@@ -53,6 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                 match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Exchange::Closed)),
                     Poll::Ready(Ok(count)) => {
+                        self.written += u64::try_from(count).unwrap_or(0);
                         self.metrics
                             .sent_bytes
                             .inc_by(u64::try_from(count).unwrap_or(0));
@@ -114,6 +117,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             .received_bytes
             .inc_by(u64::try_from(total).unwrap_or(0));
         Poll::Ready(Ok(total))
+    }
+
+    /// Bytes written so far.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
     }
 
     /// Gives an empty input buffer back; messages may still share its memory.

@@ -29,7 +29,10 @@ impl Feed {
             }
             MemberChange::Gone(buried) => {
                 self.gone(buried.node);
-                self.rooms.router.inherit(buried.shared);
+                self.orphans.extend(buried.shared);
+                if self.is_learned {
+                    self.rooms.router.inherit(std::mem::take(&mut self.orphans));
+                }
             }
         }
     }
@@ -45,7 +48,9 @@ impl Feed {
         match loaded.await {
             Ok((sessions, retained)) => {
                 self.awaited = None;
+                self.is_learned = true;
                 self.must_catch_up = false;
+                self.rooms.router.inherit(std::mem::take(&mut self.orphans));
                 self.rooms.cluster.set_state(NodeState::Live);
                 info!(node_id = %self.rooms.cluster.node, sessions, retained, "node is ready");
             }

@@ -14,7 +14,7 @@ use std::{
 
 use ahash::{AHashMap, AHashSet};
 use ibc::{
-    Cursor, Forward, NodeId, ReceivedFrame,
+    Cursor, Forward, NodeId, ReceivedFrame, SharedEntry,
     event::{Event, Events},
 };
 use tokio::sync::mpsc;
@@ -28,6 +28,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Frames read at once.
 const FRAMES: usize = 64;
+/// Topics of all publishers of the other nodes whose matches are kept.
+const TOPICS: usize = 4096;
 /// Consumed frames are deleted this often.
 const CLEAN: Duration = Duration::from_millis(200);
 
@@ -41,6 +43,9 @@ pub(crate) struct Feed {
     topics: TopicCache,
     cleaned: Instant,
     is_dirty: bool,
+    is_learned: bool,
+    /// What is to be given to others once the routes are known.
+    orphans: Vec<SharedEntry>,
     /// Frames were lost, in a crash of the database: what they said must be learnt anew.
     must_learn: bool,
     /// A node died since the retained messages were compared with the database.
@@ -54,9 +59,11 @@ impl Feed {
             cursors: AHashMap::new(),
             awaited: None,
             dead: AHashSet::new(),
-            topics: TopicCache::default(),
+            topics: TopicCache::with_capacity(TOPICS),
             cleaned: Instant::now(),
             is_dirty: false,
+            is_learned: false,
+            orphans: Vec::new(),
             must_learn: false,
             must_catch_up: false,
         }
@@ -113,12 +120,11 @@ impl Feed {
                     return;
                 }
             };
-            let count = frames.len();
+            if frames.is_empty() {
+                return;
+            }
             for frame in frames {
                 self.frame(frame);
-            }
-            if count < FRAMES {
-                return;
             }
             self.clean(forward).await;
         }
@@ -167,12 +173,24 @@ impl Feed {
         }
         self.cleaned = Instant::now();
         self.is_dirty = false;
-        if let Err(error) = forward
-            .consumed(self.rooms.cluster.node, &self.cursors())
-            .await
-        {
-            self.is_dirty = true;
-            warn!(error = %chain(&error), "consumed frames not deleted, will repeat");
+        let cursors = self.cursors();
+        match forward.consumed(self.rooms.cluster.node, &cursors).await {
+            Ok(()) => self.forget_dead(&cursors),
+            Err(error) => {
+                self.is_dirty = true;
+                warn!(error = %chain(&error), "consumed frames not deleted, will repeat");
+            }
+        }
+    }
+}
+
+impl Feed {
+    /// Nothing more comes from a dead node whose frames were all read.
+    fn forget_dead(&mut self, read: &[Cursor]) {
+        for cursor in read {
+            if self.dead.contains(&cursor.source) {
+                self.cursors.remove(&cursor.source);
+            }
         }
     }
 }

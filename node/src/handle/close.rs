@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use ibc::{Detached, Sent, WillFate, WillKey};
+use ahash::AHashSet;
+use ibc::{Detached, EntryId, Sent, WillFate, WillKey};
 use mqtt::{Disconnect, Qos, ReasonCode, Str};
 use tracing::warn;
 
 use super::{Context, Reject, Rooms};
 use crate::{
     cluster::{PAGE, Urgency},
-    delivery::{Delivery, Publication, Stored},
+    delivery::{Publication, Stored},
     router::{Origin, Orphan, TopicCache},
     session::{Phase, Session},
     telemetry::chain,
 };
+
+/// Pause before the database is asked again.
+const REPEAT: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Why a connection ends, as far as it matters for what comes after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +59,11 @@ pub(super) fn disconnect(cx: &mut Context<'_>, packet: &Disconnect) -> Result<()
 pub(crate) async fn close(rooms: &Arc<Rooms>, mut session: Session, cause: Cause) {
     let mut rest = session.outbox.close();
     let is_over = session.expiry_interval == 0 || cause == Cause::TakenOver { is_resumed: false };
-    rooms
-        .router
-        .detach(session.id, session.epoch, session.expiry_interval == 0);
+    rooms.router.detach(session.id, session.epoch);
     let will = fate(rooms, &mut session, cause, is_over);
     let in_flight = session.window.take_all();
     let mut sent = Vec::new();
+    let mut kept = AHashSet::new();
     for (packet_id, in_flight) in in_flight {
         let delivery = in_flight.delivery;
         if let Some(stored) = delivery.stored
@@ -76,8 +79,13 @@ pub(crate) async fn close(rooms: &Arc<Rooms>, mut session: Session, cause: Cause
                 packet_id: packet_id.get(),
             });
         }
-        if delivery.qos == Qos::AtLeastOnce {
-            rest.push(delivery);
+        match (delivery.qos, delivery.stored) {
+            // [MQTT-4.8.2-5] It was sent: no other member may get it.
+            (Qos::ExactlyOnce, Some(stored)) => {
+                kept.insert(stored.entry);
+            }
+            (Qos::ExactlyOnce, None) => {}
+            (Qos::AtMostOnce | Qos::AtLeastOnce, _) => rest.push(delivery),
         }
     }
     if session.is_stored && !is_over && !sent.is_empty() {
@@ -86,7 +94,8 @@ pub(crate) async fn close(rooms: &Arc<Rooms>, mut session: Session, cause: Cause
         });
     }
     if session.has_shared {
-        give_back(rooms, &session, is_over, rest).await;
+        rooms.router.give_back(session.id, rest);
+        give_back(rooms, &session, is_over, &kept).await;
     }
     if session.has_published {
         // Guarantee G4: what the client publishes through another node must not overtake this.
@@ -113,6 +122,9 @@ pub(crate) async fn close(rooms: &Arc<Rooms>, mut session: Session, cause: Cause
         filling.change(|batch| batch.detached.push(detached));
     });
     rooms.cluster.progress.reach(ticket).await;
+    if session.is_stored && session.expiry_interval == 0 {
+        rooms.router.end(session.id, session.epoch);
+    }
     rooms.registry.finish(&session.client_id, session.epoch);
 }
 
@@ -145,8 +157,7 @@ fn fate(rooms: &Rooms, session: &mut Session, cause: Cause, is_over: bool) -> Wi
 
 /// Shared subscriptions: what this client had and did not acknowledge goes to other members
 /// (guarantee G7), except QoS 2 messages that it was sent [MQTT-4.8.2-5].
-async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, rest: Vec<Delivery>) {
-    rooms.router.give_back(session.id, rest);
+async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, kept: &AHashSet<EntryId>) {
     rooms
         .cluster
         .progress
@@ -156,6 +167,11 @@ async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, rest: V
     loop {
         let entries = match rooms.cluster.queued(session.id, &seen).await {
             Ok(entries) => entries,
+            Err(error) if error.is_transient() => {
+                warn!(error = %chain(&error), "queue not read, will repeat");
+                tokio::time::sleep(REPEAT).await;
+                continue;
+            }
             Err(error) => {
                 warn!(client_id = %session.client_id, error = %chain(&error), "shared messages not given back");
                 return;
@@ -165,6 +181,9 @@ async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, rest: V
         for entry in entries {
             seen.retain(|(source, _)| *source != entry.source);
             seen.push((entry.source, entry.entry));
+            if kept.contains(&entry.entry) {
+                continue;
+            }
             let Some(share) = entry.share.and_then(|share| Str::new(share).ok()) else {
                 continue;
             };

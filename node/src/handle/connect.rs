@@ -15,8 +15,8 @@ use super::Rooms;
 use crate::{
     auth,
     cluster::{ClaimError, Urgency},
-    delivery::{Outbox, Publication},
-    router::{Attachment, TopicCache},
+    delivery::{Control, Outbox, Publication},
+    router::{Attachment, MAX_LEVELS, TopicCache},
     session::{InboundAliases, OutboundAliases, Session, Window},
 };
 
@@ -35,6 +35,9 @@ pub(crate) enum Refusal {
     /// The Will has a QoS that this broker does not take [MQTT-3.2.2-12]. 0x9B.
     #[error("the QoS of the will is above the maximum of this broker")]
     WillQos,
+    /// The topic of the Will has more levels than we walk. 0x90.
+    #[error("the topic of the will has too many levels")]
+    WillTopic,
     /// This node is stopping [MQTT-4.13.1-1]. 0x8B.
     #[error("this node is stopping")]
     Stopping,
@@ -47,6 +50,7 @@ impl Refusal {
             Self::Auth(denied) => denied.reason_code(),
             Self::Claim(ClaimError::Unavailable) => ReasonCode::ServerUnavailable,
             Self::WillQos => ReasonCode::QosNotSupported,
+            Self::WillTopic => ReasonCode::TopicNameInvalid,
             Self::Stopping => ReasonCode::ServerShuttingDown,
         }
     }
@@ -72,6 +76,10 @@ pub(crate) async fn connect(
         .is_some_and(|will| will.message.qos.as_u8() > settings.maximum_qos)
     {
         return Err(Refusal::WillQos);
+    }
+    let will_topic = packet.will.as_ref().map(|will| &will.message.topic_name);
+    if will_topic.is_some_and(|topic| topic.level_count() > MAX_LEVELS) {
+        return Err(Refusal::WillTopic);
     }
     let assigned = packet.client_id.is_empty().then(|| new_client_id(rooms));
     let client_id = assigned
@@ -102,8 +110,13 @@ pub(crate) async fn connect(
         is_stored,
         outbox: Arc::clone(&outbox),
         discarded: claimed.discarded,
+        is_resumed: claimed.is_present,
         subscriptions: claimed.kept.subscriptions.clone(),
     });
+    if claimed.is_present && !is_stored {
+        // It had been stored until now: its queue is delivered, and then it ends.
+        outbox.control(Control::Poke);
+    }
     let answer = connack(rooms, &packet, assigned, &claimed, expiry_interval);
     let has_shared = claimed
         .kept

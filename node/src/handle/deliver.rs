@@ -47,7 +47,11 @@ pub(crate) fn deliver(cx: &mut Context<'_>) {
 
 /// Writes what is owed to the client and has been committed, in order.
 pub(crate) fn settle(cx: &mut Context<'_>, now: Ticket) {
-    while let Some((ticket, _)) = cx.session.owed.front() {
+    // A node that lost its lease may have missed subscriptions: it acknowledges nothing
+    // (guarantee G8).
+    while cx.rooms.cluster.may_acknowledge()
+        && let Some((ticket, _)) = cx.session.owed.front()
+    {
         if !ticket.is_reached(now) {
             return;
         }
@@ -98,7 +102,7 @@ fn send(cx: &mut Context<'_>, delivery: Delivery) {
     let phase = match (delivery.qos, delivery.stored, earlier) {
         (_, _, Some(stored)) if stored.is_released => Phase::Received,
         // The packet identifier must be known after a crash, or the message could come twice.
-        (Qos::ExactlyOnce, Some(_), None) if cx.session.is_stored => Phase::Storing,
+        (Qos::ExactlyOnce, Some(_), None) => Phase::Storing,
         _ => Phase::Published,
     };
     let Some(packet_id) = cx.session.window.insert(delivery.clone(), phase) else {
@@ -165,10 +169,15 @@ fn header(delivery: &Delivery, packet_id: Option<PacketId>, dup: bool) -> Publis
 fn write(cx: &mut Context<'_>, delivery: &Delivery, packet_id: Option<PacketId>, dup: bool) {
     let message = delivery.publication.message();
     let mut header = header(delivery, packet_id, dup);
-    if let Some((alias, is_known)) = cx
-        .session
-        .outbound_aliases
-        .alias(message.topic_name.as_shared())
+    // A new alias makes the packet three bytes longer, which it may not have [MQTT-3.1.2-24].
+    let has_room = cx.session.maximum_packet_size == u32::MAX
+        || mqtt::publish_size(&header, cx.session.version) + 3
+            <= cx.session.maximum_packet_size as usize;
+    if has_room
+        && let Some((alias, is_known)) = cx
+            .session
+            .outbound_aliases
+            .alias(message.topic_name.as_shared())
     {
         header.topic_alias = Some(alias);
         if is_known {
@@ -229,6 +238,7 @@ pub(crate) fn ask_for_page(rooms: &Arc<Rooms>, session: &mut Session) {
                 }
                 Err(error) => {
                     warn!(error = %chain(&error), "queue not read");
+                    outbox.control(Control::Close(ReasonCode::UnspecifiedError));
                     return;
                 }
             }
@@ -240,6 +250,9 @@ pub(crate) fn ask_for_page(rooms: &Arc<Rooms>, session: &mut Session) {
 /// Takes a page of the queue in.
 pub(crate) fn page(session: &mut Session, page: QueuePage) {
     session.is_paging = false;
+    session
+        .window
+        .reserve(page.entries.iter().filter_map(|entry| entry.packet_id));
     session
         .outbox
         .finish_page(page, |entry| match delivery(entry) {

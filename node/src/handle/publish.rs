@@ -11,7 +11,7 @@ use super::{Context, Reject};
 use crate::{
     cluster::Ticket,
     delivery::Publication,
-    router::{Origin, Routed},
+    router::{MAX_LEVELS, Origin, Routed},
     session::Owed,
 };
 
@@ -36,6 +36,9 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
         .session
         .inbound_aliases
         .resolve(topic_alias, message.topic_name)?;
+    if message.topic_name.level_count() > MAX_LEVELS {
+        return Err(Reject::TooDeep(MAX_LEVELS));
+    }
     if qos.as_u8() > cx.rooms.config.mqtt.maximum_qos {
         return Err(Reject::QosNotSupported);
     }

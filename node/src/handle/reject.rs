@@ -20,6 +20,9 @@ pub(crate) enum Reject {
     /// A QoS that CONNACK excluded [MQTT-3.2.2-11].
     #[error("QoS above the maximum of this broker")]
     QosNotSupported,
+    /// A topic name with more levels than we walk.
+    #[error("topic name with more than {0} levels")]
+    TooDeep(usize),
     /// Something that the protocol forbids.
     #[error("{0}")]
     Protocol(&'static str),
@@ -33,6 +36,7 @@ impl Reject {
             Self::Alias(AliasError::TooLarge(_)) => ReasonCode::TopicAliasInvalid,
             Self::Alias(AliasError::Unknown(_)) | Self::Protocol(_) => ReasonCode::ProtocolError,
             Self::WindowFull => ReasonCode::ReceiveMaximumExceeded,
+            Self::TooDeep(_) => ReasonCode::TopicNameInvalid,
             Self::QosNotSupported => ReasonCode::QosNotSupported,
         }
     }
@@ -43,6 +47,7 @@ impl Reject {
             Self::Malformed(error) => error.label(),
             Self::Alias(_) => "topic_alias",
             Self::WindowFull => "receive_maximum",
+            Self::TooDeep(_) => "topic_levels",
             Self::QosNotSupported => "maximum_qos",
             Self::Protocol(_) => "protocol",
         }

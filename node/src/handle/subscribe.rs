@@ -9,6 +9,7 @@ use super::{Context, Reject};
 use crate::{
     cluster::Urgency,
     delivery::{Delivery, Publication},
+    router::MAX_LEVELS,
 };
 
 /// Makes the subscriptions known to every node, and answers. From the SUBACK on, a PUBLISH that
@@ -32,10 +33,15 @@ pub(super) async fn subscribe(cx: &mut Context<'_>, packet: Subscribe) -> Result
             identifier: subscription_identifier,
         })
         .collect();
+    let too_deep = |filter: &mqtt::TopicFilter| filter.level_count() > MAX_LEVELS;
     store(cx, &subscriptions).await;
     let mut reason_codes = Vec::with_capacity(subscriptions.len());
     let mut wanted = Vec::new();
     for subscription in &subscriptions {
+        if too_deep(&subscription.filter) {
+            reason_codes.push(ReasonCode::TopicFilterInvalid);
+            continue;
+        }
         let is_new = cx.rooms.router.subscribe(cx.session.id, subscription);
         let is_shared = subscription.filter.share().is_some();
         cx.session.has_shared |= is_shared;
@@ -83,7 +89,7 @@ async fn store(cx: &Context<'_>, subscriptions: &[StoredSubscription]) {
             .iter()
             .skip(index + 1)
             .any(|later| later.filter.as_str() == subscription.filter.as_str());
-        if is_last {
+        if is_last && subscription.filter.level_count() <= MAX_LEVELS {
             let change = SubscriptionChange {
                 session,
                 subscription: subscription.clone(),

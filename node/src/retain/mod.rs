@@ -10,6 +10,9 @@ use mqtt::TopicFilter;
 
 use crate::delivery::Publication;
 
+/// Deeper topics are refused where they come in; what walks the levels uses the stack.
+const MAX_LEVELS: usize = 128;
+
 /// The retained messages of the cluster.
 #[derive(Default)]
 pub(crate) struct Retain(RwLock<Level>);
@@ -33,6 +36,9 @@ impl Retain {
         version: i64,
         publication: Option<Arc<Publication>>,
     ) {
+        if topic_name.split('/').count() > MAX_LEVELS {
+            return;
+        }
         let mut root = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut level = &mut *root;
         for name in topic_name.split('/') {

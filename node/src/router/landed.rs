@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use ibc::{
-    DeliveryOptions, EntryId, MessageId, NewEntry, NodeId, SessionId,
+    DeliveryOptions, EntryId, MessageId, Moved, NewEntry, NodeId, SessionId,
     event::{Event, Queued, QueuedTarget},
 };
 use mqtt::Str;
@@ -28,12 +28,14 @@ impl Router {
             self.entries_landed(MessageId(id), EntryId(id), entries, publication);
         }
         for (id, moved, publication) in written.moved() {
-            let to = std::slice::from_ref(&moved.to);
-            self.entries_landed(moved.message, EntryId(id), to, publication);
+            self.moved_landed(EntryId(id), moved, publication);
         }
         for (version, topic_name, publication) in written.retained() {
-            self.retain
-                .apply(topic_name, version, publication.map(Arc::clone));
+            // A copy with a buffer of its own: the message shares that of its publisher's packets.
+            let kept = publication
+                .and_then(|publication| Publication::decode(publication.encoded()).ok())
+                .map(Arc::new);
+            self.retain.apply(topic_name, version, kept);
             if let Ok(topic_name) = Str::new(topic_name) {
                 let record = publication.map(|publication| publication.encoded());
                 let event = Event::Retained {
@@ -42,6 +44,48 @@ impl Router {
                     record,
                 };
                 self.cluster.outgoing.broadcast(&event);
+            }
+        }
+    }
+
+    /// An entry has gone to another session, unless it was not there any more: the new one looks
+    /// into its queue, so that it finds only what it really got.
+    fn moved_landed(&self, entry: EntryId, moved: &Moved, publication: &Arc<Publication>) {
+        let session = moved.to.session;
+        let subscriber = self.subscriber(session);
+        match subscriber
+            .as_ref()
+            .and_then(|subscriber| subscriber.owner())
+        {
+            Some(owner) if owner == self.node() => self.poke(session),
+            Some(owner) => {
+                self.cluster.outgoing.send(owner, &Event::Poke(session));
+            }
+            None if subscriber.is_some_and(|subscriber| subscriber.is_stored) => {}
+            None => {
+                // It has gone away, too.
+                let Some(share) = moved
+                    .to
+                    .share
+                    .as_deref()
+                    .and_then(|share| Str::new(share).ok())
+                else {
+                    return;
+                };
+                let stored = Stored {
+                    source: self.node(),
+                    entry,
+                    message: moved.message,
+                    packet_id: None,
+                    is_released: false,
+                };
+                let orphan = Orphan {
+                    from: session,
+                    is_stored: false,
+                    stored,
+                    share,
+                };
+                self.pass_on(&orphan, publication);
             }
         }
     }

@@ -31,6 +31,9 @@ use self::{
 };
 use crate::{cluster::Cluster, retain::Retain, telemetry::Metrics};
 
+/// Most levels of a topic name or filter: what walks them uses the stack.
+pub(crate) const MAX_LEVELS: usize = 128;
+
 /// Who gets a message.
 pub(crate) struct Router {
     cluster: Arc<Cluster>,

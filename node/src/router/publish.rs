@@ -36,15 +36,30 @@ pub(crate) struct Routed {
     pub(crate) is_shared_out: bool,
 }
 
-/// The topics one connection publishes to, with what they found; as large as [`TopicCache::MOST`].
-#[derive(Debug, Default)]
+/// The topics somebody publishes to, with what they found; a bounded number of them.
+#[derive(Debug)]
 pub(crate) struct TopicCache {
+    most: usize,
     version: u64,
     topics: AHashMap<Str, Arc<Matches>>,
 }
 
 impl TopicCache {
-    const MOST: usize = 64;
+    /// Keeps what `most` topics found.
+    pub(crate) fn with_capacity(most: usize) -> Self {
+        Self {
+            most,
+            version: 0,
+            topics: AHashMap::new(),
+        }
+    }
+}
+
+impl Default for TopicCache {
+    /// For one client.
+    fn default() -> Self {
+        Self::with_capacity(64)
+    }
 }
 
 impl Router {
@@ -98,7 +113,7 @@ impl Router {
     /// What stands for `topic` in the cache, if no route has changed since.
     fn find(&self, topic_name: &Str, cache: &mut TopicCache) -> Arc<Matches> {
         let version = self.version.load(Ordering::Acquire);
-        if cache.version != version || cache.topics.len() > TopicCache::MOST {
+        if cache.version != version || cache.topics.len() >= cache.most {
             cache.topics.clear();
             cache.version = version;
         }

@@ -10,9 +10,10 @@ use ibc::{
     event::{Event, Member, SessionClaimed},
 };
 use mqtt::{Str, TopicFilter};
+use tracing::warn;
 
 use super::{
-    Known, Router, Routes,
+    Known, MAX_LEVELS, Router, Routes,
     subscriber::{Group, Subscriber, Subscription},
 };
 use crate::delivery::Outbox;
@@ -26,6 +27,8 @@ pub(crate) struct Attachment {
     pub(crate) outbox: Arc<Outbox>,
     /// The session that its claim discarded.
     pub(crate) discarded: Option<SessionId>,
+    /// Whether an earlier session goes on.
+    pub(crate) is_resumed: bool,
     /// What a resumed session subscribes to.
     pub(crate) subscriptions: Vec<StoredSubscription>,
 }
@@ -40,6 +43,7 @@ impl Router {
             is_stored,
             outbox,
             discarded,
+            is_resumed,
             subscriptions,
         } = attachment;
         let mut routes = self.write();
@@ -65,13 +69,23 @@ impl Router {
             });
             self.forget(&mut routes, discarded);
         }
+        if is_resumed {
+            // It had been stored; from now on it ends with its connection.
+            self.cluster
+                .outgoing
+                .broadcast(&Event::SessionEnded { session, epoch });
+            self.forget(&mut routes, session);
+        }
         let subscriber = Arc::new(Subscriber::new(session, client_id, false));
         subscriber.attach(epoch, self.node(), Some(outbox));
         let known = Known {
-            subscriber,
+            subscriber: Arc::clone(&subscriber),
             filters: ahash::AHashMap::new(),
         };
         routes.sessions.insert(session, known);
+        for subscription in &subscriptions {
+            self.add(&mut routes, &subscriber, subscription);
+        }
     }
 
     /// A session connected here subscribes, or changes a subscription. Other nodes are told.
@@ -82,8 +96,21 @@ impl Router {
             return false;
         };
         let subscriber = Arc::clone(&known.subscriber);
+        self.add(&mut routes, &subscriber, subscription)
+    }
+
+    fn add(
+        &self,
+        routes: &mut Routes,
+        subscriber: &Arc<Subscriber>,
+        subscription: &StoredSubscription,
+    ) -> bool {
+        let session = subscriber.session;
         let filter = subscription.filter.as_shared().clone();
-        let is_new = !known.filters.contains_key(&filter);
+        let is_new = routes
+            .sessions
+            .get(&session)
+            .is_some_and(|known| !known.filters.contains_key(&filter));
         let outgoing = &self.cluster.outgoing;
         if subscriber.is_stored {
             let epoch = subscriber.epoch();
@@ -107,7 +134,7 @@ impl Router {
                 outgoing.broadcast(&Event::RouteAdded(filter));
             }
         }
-        self.insert(&mut routes, &subscriber, subscription.clone());
+        self.insert(routes, subscriber, subscription.clone());
         is_new
     }
 
@@ -155,8 +182,8 @@ impl Router {
     }
 
     /// A session is not connected here any more, unless a newer claim has been. Without a stored
-    /// one it is over; `is_over` says that a stored one is, too. Other nodes are told.
-    pub(crate) fn detach(&self, session: SessionId, epoch: Epoch, is_over: bool) {
+    /// one it is over. Other nodes are told.
+    pub(crate) fn detach(&self, session: SessionId, epoch: Epoch) {
         let mut routes = self.write();
         let Some(known) = routes.sessions.get(&session) else {
             return;
@@ -166,15 +193,9 @@ impl Router {
         }
         known.subscriber.detach();
         if known.subscriber.is_stored {
-            let event = if is_over {
-                Event::SessionEnded { session, epoch }
-            } else {
-                Event::SessionDetached { session, epoch }
-            };
-            self.cluster.outgoing.broadcast(&event);
-            if is_over {
-                self.forget(&mut routes, session);
-            }
+            self.cluster
+                .outgoing
+                .broadcast(&Event::SessionDetached { session, epoch });
             return;
         }
         let filters: Vec<_> = known
@@ -306,10 +327,11 @@ impl Router {
 
     /// Another node says that a stored session has no connection any more.
     pub(crate) fn session_detached(&self, session: SessionId, epoch: Epoch) {
-        if let Some(subscriber) = self.subscriber(session)
-            && subscriber.epoch() == epoch
+        let routes = self.write();
+        if let Some(known) = routes.sessions.get(&session)
+            && known.subscriber.epoch() == epoch
         {
-            subscriber.detach();
+            known.subscriber.detach();
         }
     }
 
@@ -327,6 +349,9 @@ impl Router {
 
     /// `node` has connected subscribers for `filter`, or has none any more.
     pub(crate) fn set_route(&self, node: NodeId, filter: &Str, is_there: bool) {
+        if filter.split('/').count() > MAX_LEVELS {
+            return;
+        }
         let mut routes = self.write();
         let filters = routes.remote.entry(node).or_default();
         let is_change = if is_there {
@@ -432,6 +457,10 @@ impl Router {
         subscriber: &Arc<Subscriber>,
         subscription: StoredSubscription,
     ) {
+        if subscription.filter.level_count() > MAX_LEVELS {
+            warn!(filter = %subscription.filter, "filter with too many levels left out");
+            return;
+        }
         let session = subscriber.session;
         let at = Subscription {
             subscriber: Arc::clone(subscriber),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cluster::{Ticket, Urgency},
-    delivery::{Delivery, Publication, Stored},
+    delivery::{Delivery, Publication, Pushed, Stored},
     telemetry::{Dropped, chain},
 };
 
@@ -64,7 +64,10 @@ impl Router {
                 stored: None,
                 share: Some(group.filter.clone()),
             };
-            self.push(&member.subscriber, delivery);
+            if self.push(&member.subscriber, delivery) == Pushed::Closed && except.is_none() {
+                // It has gone away this moment.
+                return self.share(group, publication, Some(session), entries);
+            }
             return Ticket::default();
         }
         let Some(owner) = member.subscriber.owner() else {

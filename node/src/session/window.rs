@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use mqtt::PacketId;
 
 use crate::delivery::Delivery;
@@ -34,6 +34,8 @@ pub(crate) struct Window {
     next: u16,
     order: u64,
     in_flight: AHashMap<PacketId, InFlight>,
+    /// Identifiers of messages that were sent on an earlier connection and still wait here.
+    reserved: AHashSet<PacketId>,
 }
 
 impl Window {
@@ -43,6 +45,7 @@ impl Window {
             next: 1,
             order: 0,
             in_flight: AHashMap::new(),
+            reserved: AHashSet::new(),
         }
     }
 
@@ -59,7 +62,10 @@ impl Window {
             .and_then(|stored| stored.packet_id)
             .and_then(PacketId::new);
         let packet_id = match earlier {
-            Some(packet_id) if !self.in_flight.contains_key(&packet_id) => packet_id,
+            Some(packet_id) if !self.in_flight.contains_key(&packet_id) => {
+                self.reserved.remove(&packet_id);
+                packet_id
+            }
             _ => self.free_id()?,
         };
         self.order += 1;
@@ -75,12 +81,18 @@ impl Window {
         Some(packet_id)
     }
 
+    /// Keeps identifiers for the messages that had them on an earlier connection.
+    pub(crate) fn reserve(&mut self, packet_ids: impl Iterator<Item = u16>) {
+        self.reserved.extend(packet_ids.filter_map(PacketId::new));
+    }
+
     fn free_id(&mut self) -> Option<PacketId> {
         for _ in 0..u16::MAX {
             let packet_id = PacketId::new(self.next);
             self.next = self.next.checked_add(1).unwrap_or(1);
             if let Some(packet_id) = packet_id
                 && !self.in_flight.contains_key(&packet_id)
+                && !self.reserved.contains(&packet_id)
             {
                 return Some(packet_id);
             }
