@@ -334,7 +334,14 @@ fn figures(outcome: &Outcome) -> Figures {
         generator,
         others,
     } = outcome.usage;
-    let each = |cpu_seconds: f64| cpu_seconds * 1e6 / outcome.delivered.max(1.0);
+    let each = |cpu_seconds: f64| {
+        let messages = outcome.delivered;
+        if messages > 0.0 {
+            cpu_seconds * 1e6 / messages
+        } else {
+            f64::NAN
+        }
+    };
     Figures(vec![
         ("sent_per_second", outcome.sent_per_second),
         ("acknowledged_per_second", outcome.acknowledged_per_second),
