@@ -5,6 +5,7 @@
 //! shared subscriptions. It hands messages to mailboxes, queues and other nodes, and never waits.
 
 mod landed;
+mod peers;
 mod publish;
 mod routes;
 mod share;
