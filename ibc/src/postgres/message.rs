@@ -29,7 +29,7 @@ const DELETE_UNUSED: &str = "
     delete from message m
      where (select set_config('synchronous_commit', 'off', true)) is not null
        and m.id = any($1::bigint[])
-       and not exists (select 1 from queue q where q.message_id = m.id)";
+       and not exists (select 1 from queue q where q.message_id = m.id offset 0)";
 
 /// `$1` after which message, `$2` how many to look at. Relies on `queue_message_id`.
 const SWEEP: &str = "
@@ -37,7 +37,7 @@ const SWEEP: &str = "
         select id from message where id > $1 order by id limit $2),
     gone as (
         delete from message m using page p
-         where m.id = p.id and not exists (select 1 from queue q where q.message_id = p.id)
+         where m.id = p.id and not exists (select 1 from queue q where q.message_id = p.id offset 0)
         returning 1)
     select (select max(id) from page where (select count(*) from page) = $2),
            (select count(*) from gone)";

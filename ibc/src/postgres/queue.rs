@@ -46,20 +46,29 @@ const RELEASED: &str = fenced!(
      select base from fence"
 );
 
-/// `$5` session, `$6` entry.
+/// `$5` session, `$6` entry. By index look-up of each, see [`READ`]; nobody else updates these rows
+/// meanwhile, because an entry belongs to the lane of the session's owner.
 const DELETE: &str = fenced!(
     ", done as (
         delete from queue q
-         using fence, unnest($5::bigint[], $6::bigint[]) s (session_id, id)
-         where q.session_id = s.session_id and q.id = s.id)
+         using fence
+         where q.ctid = any(array(
+            select f.ctid
+              from unnest($5::bigint[], $6::bigint[]) s (session_id, id)
+             cross join lateral (
+                select x.ctid from queue x
+                 where x.session_id = s.session_id and x.id = s.id offset 0) f)))
      select base from fence"
 );
 
 /// `$1` session, `$2` and `$3` writing node and the last entry seen of it, `$4` limit.
+///
+/// `offset 0` keeps one index look-up per entry: after a vacuum of a nearly empty table the
+/// planner takes it for tiny, and would scan all of it for each entry.
 const READ: &str = "
     select q.id, q.source, q.message_id, m.body, q.options, q.share, q.packet_id, q.is_released
       from queue q
-      join message m on m.id = q.message_id
+     cross join lateral (select body from message where id = q.message_id offset 0) m
      where q.session_id = $1
        and q.id > coalesce((select max(s.entry) from unnest($2::bigint[], $3::bigint[]) s (node, entry)
                              where s.node = q.source), -1)
