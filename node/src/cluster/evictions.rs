@@ -19,7 +19,7 @@ impl Evictions {
     }
 
     /// Ends when `owner` has handed over, or is dead, or a newer claim waits for the same.
-    pub(super) fn expect(&self, client_id: Str, owner: Owner) -> oneshot::Receiver<()> {
+    pub(super) fn wait_for(&self, client_id: Str, owner: Owner) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.lock();
         waiting.retain(|_, (_, sender)| !sender.is_closed());

@@ -185,7 +185,7 @@ impl Cluster {
     /// Asks the previous owner of a client on another node to hand over, and waits until it has,
     /// or is dead. Cancel safe.
     pub(crate) async fn evict(&self, client_id: &mqtt::Str, owner: ibc::Owner, is_resumed: bool) {
-        let mut answer = self.evictions.expect(client_id.clone(), owner);
+        let mut answer = self.evictions.wait_for(client_id.clone(), owner);
         let event = ibc::event::Event::Evict {
             client_id: client_id.clone(),
             epoch: owner.epoch,
