@@ -11,9 +11,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use mqtt::Str;
 
 use crate::{
-    EntryId, Epoch, MessageId, NodeId, RecordError, SessionId, StoredSubscription,
+    EntryId, Epoch, MessageId, MessageRecord, NodeId, RecordError, SessionId, StoredSubscription,
     wire::{Reader, put_bytes, put_subscription, put_text},
 };
+
+/// The tag of [`Event::Message`].
+pub(crate) const MESSAGE: u8 = 14;
 
 /// What one node tells another. Events of one stream arrive in the order they were sent.
 #[derive(Debug, Clone)]
@@ -74,8 +77,8 @@ pub enum Event {
         epoch: Epoch,
     },
     /// A message for every connected session of the receiver that matches and does not get it
-    /// through its queue. A [`MessageRecord`](crate::MessageRecord).
-    Message(Bytes),
+    /// through its queue.
+    Message(MessageRecord),
     /// A QoS 0 message for one member of a shared subscription.
     Direct {
         /// The session.
@@ -173,16 +176,12 @@ pub struct QueuedTarget {
 }
 
 impl Event {
-    /// Appends the event to a frame.
-    pub fn encode(&self, frame: &mut BytesMut) {
-        frame.put_u8(self.tag());
-        let length_at = frame.len();
-        frame.put_u32(0);
-        self.put_fields(frame);
-        let length = u32::try_from(frame.len() - length_at - 4).unwrap_or(u32::MAX);
-        if let Some(place) = frame.get_mut(length_at..length_at + 4) {
-            place.copy_from_slice(&length.to_be_bytes());
-        }
+    /// The event as it stands in a frame: tag, length and fields.
+    #[must_use]
+    pub fn encoded(&self) -> BytesMut {
+        let mut bytes = BytesMut::new();
+        put_event(self.tag(), &mut bytes, |bytes| self.put_fields(bytes));
+        bytes
     }
 
     const fn tag(&self) -> u8 {
@@ -200,7 +199,7 @@ impl Event {
             Self::Unsubscribed { .. } => 11,
             Self::SessionDetached { .. } => 12,
             Self::SessionEnded { .. } => 13,
-            Self::Message(_) => 14,
+            Self::Message(_) => MESSAGE,
             Self::Direct { .. } => 15,
             Self::Queued(_) => 16,
             Self::Poke(_) => 17,
@@ -248,7 +247,10 @@ impl Event {
                 frame.put_i64(session.0);
                 frame.put_i64(epoch.0);
             }
-            Self::Message(record) => frame.extend_from_slice(record),
+            Self::Message(record) => {
+                record.put_head(frame);
+                frame.extend_from_slice(&record.message.payload);
+            }
             Self::Direct {
                 session,
                 options,
@@ -287,7 +289,7 @@ impl Event {
         }
     }
 
-    fn decode(tag: u8, body: Bytes) -> Result<Option<Self>, RecordError> {
+    pub(crate) fn decode(tag: u8, body: Bytes) -> Result<Option<Self>, RecordError> {
         let mut r = Reader(body);
         Ok(Some(match tag {
             1 => Self::Hello,
@@ -324,7 +326,7 @@ impl Event {
                 session: SessionId(r.i64()?),
                 epoch: Epoch(r.i64()?),
             },
-            14 => Self::Message(r.0),
+            MESSAGE => Self::Message(MessageRecord::decode(r.0)?),
             15 => Self::Direct {
                 session: SessionId(r.i64()?),
                 options: r.bytes()?,
@@ -356,40 +358,18 @@ impl Event {
     }
 }
 
-/// The events of a frame, in order; those of an unknown kind are left out.
-pub struct Events(Reader);
-
-impl Events {
-    /// Starts at the front of `frame`.
-    #[must_use]
-    pub fn new(frame: Bytes) -> Self {
-        Self(Reader(frame))
-    }
-
-    fn read(&mut self) -> Result<Option<Event>, RecordError> {
-        while !self.0.is_empty() {
-            let tag = self.0.u8()?;
-            if let Some(event) = Event::decode(tag, self.0.bytes()?)? {
-                return Ok(Some(event));
-            }
-        }
-        Ok(None)
-    }
-}
-
-impl Iterator for Events {
-    type Item = Result<Event, RecordError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let result = self.read().transpose();
-        if matches!(result, Some(Err(_))) {
-            // What follows cannot be told apart any more.
-            self.0.0.clear();
-        }
-        result
+/// Appends an event: its tag, a length, and what `put_fields` appends.
+pub(crate) fn put_event(tag: u8, frame: &mut BytesMut, put_fields: impl FnOnce(&mut BytesMut)) {
+    frame.put_u8(tag);
+    let length_at = frame.len();
+    frame.put_u32(0);
+    put_fields(frame);
+    let length = u32::try_from(frame.len() - length_at - 4).unwrap_or(u32::MAX);
+    if let Some(place) = frame.get_mut(length_at..length_at + 4) {
+        place.copy_from_slice(&length.to_be_bytes());
     }
 }
 
 #[cfg(test)]
 #[path = "event_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 use mqtt::{Qos, SubscriptionOptions, TopicFilter};
 
 use super::*;
-use crate::{DeliveryOptions, MessageRecord};
+use crate::DeliveryOptions;
 
 fn text(text: &str) -> Str {
     Str::new(text).unwrap()
@@ -17,7 +17,7 @@ fn subscription(filter: &str, identifier: Option<u32>) -> StoredSubscription {
     }
 }
 
-fn every_kind() -> Vec<Event> {
+pub(crate) fn every_kind() -> Vec<Event> {
     let record = Bytes::from_static(b"record");
     let target = QueuedTarget {
         session: SessionId(3),
@@ -66,7 +66,17 @@ fn every_kind() -> Vec<Event> {
             session: SessionId(1),
             epoch: Epoch(2),
         },
-        Event::Message(record.clone()),
+        Event::Message(MessageRecord {
+            publisher: text("c"),
+            expires_at: None,
+            message: mqtt::Message {
+                topic_name: mqtt::TopicName::new("a").unwrap(),
+                payload: record.clone(),
+                qos: Qos::AtMostOnce,
+                retain: false,
+                properties: mqtt::MessageProperties::default(),
+            },
+        }),
         Event::Direct {
             session: SessionId(1),
             options: Bytes::from_static(b"\x00"),
@@ -100,53 +110,6 @@ fn every_kind() -> Vec<Event> {
         },
         Event::Buried(NodeId(8)),
     ]
-}
-
-fn frame(events: &[Event]) -> Bytes {
-    let mut frame = BytesMut::new();
-    for event in events {
-        event.encode(&mut frame);
-    }
-    frame.freeze()
-}
-
-#[test]
-fn every_event_comes_out_as_it_went_in() {
-    let events = every_kind();
-    let read: Vec<Event> = Events::new(frame(&events)).map(Result::unwrap).collect();
-    assert_eq!(format!("{read:?}"), format!("{events:?}"));
-}
-
-#[test]
-fn an_unknown_event_is_left_out() {
-    let mut bytes = BytesMut::new();
-    Event::Sync(1).encode(&mut bytes);
-    bytes.put_u8(200);
-    put_bytes(b"of a later release", &mut bytes);
-    Event::Sync(2).encode(&mut bytes);
-    let read: Vec<Event> = Events::new(bytes.freeze()).map(Result::unwrap).collect();
-    assert_eq!(format!("{read:?}"), "[Sync(1), Sync(2)]");
-}
-
-#[test]
-fn a_cut_or_damaged_frame_gives_an_error_and_ends() {
-    let whole = frame(&every_kind());
-    for length in 0..whole.len() {
-        let read: Vec<_> = Events::new(whole.slice(..length)).collect();
-        let errors = read.iter().filter(|event| event.is_err()).count();
-        assert!(errors <= 1 && read.len() <= every_kind().len());
-    }
-    let mut seed = 1_u64;
-    for _ in 0..20_000 {
-        let mut bytes = whole.to_vec();
-        for _ in 0..3 {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let at = usize::try_from(seed >> 33).unwrap() % bytes.len();
-            bytes[at] = seed.to_be_bytes()[1];
-        }
-        // Whatever comes, it ends and nothing panics.
-        assert!(Events::new(bytes.into()).count() <= whole.len());
-    }
 }
 
 #[test]

@@ -12,14 +12,16 @@ pub struct Frame {
     pub destination: NodeId,
     /// 1, 2, 3, … within the stream from this node to `destination`.
     pub sequence: i64,
-    /// Events, see [`crate::event`]; at most a little more than [`Frame::TARGET_BYTES`], unless one
-    /// event alone is larger.
+    /// Events, see [`crate::FrameWriter`]; at most [`Frame::MOST_BYTES`], unless one event alone is
+    /// larger.
     pub body: Bytes,
 }
 
 impl Frame {
-    /// A frame is closed when it has reached this size.
-    pub const TARGET_BYTES: usize = 256 * 1024;
+    /// A frame of several events is no larger. One that is no larger fits into a page of Postgres,
+    /// so that it is one row, and not many in the TOAST table; and a message that is kept for a
+    /// slow client keeps no more than this in memory.
+    pub const MOST_BYTES: usize = 8000;
 }
 
 /// A frame that came from another node.
@@ -52,8 +54,9 @@ pub trait Forward: Send + Sync + 'static {
     /// committed. A frame that is there already is left as it is, so a repeated call is harmless.
     async fn append(&self, node: NodeId, frames: &[Frame]) -> Result<(), StoreError>;
 
-    /// Frames to this node after `cursors` (a source not named: from its start), at most about
-    /// `limit`, ordered by source and sequence.
+    /// Frames to this node after `cursors`, at most about `limit`, ordered by source and sequence.
+    /// A source not named is read from its start; it is found by the first call after
+    /// [`Forward::wait`] has returned, and else 0.1 s later at most.
     async fn read(
         &self,
         node: NodeId,
@@ -63,6 +66,10 @@ pub trait Forward: Send + Sync + 'static {
 
     /// Deletes the frames to this node up to `cursors`.
     async fn consumed(&self, node: NodeId, cursors: &[Cursor]) -> Result<(), StoreError>;
+
+    /// Makes the room of deleted frames usable again, if it is worth it. To be called a few times a
+    /// second.
+    async fn vacuum(&self) -> Result<(), StoreError>;
 
     /// Returns when the doorbell rang, or after `patience` without it. A ring that came since the
     /// last call returns at once. Cancel safe.

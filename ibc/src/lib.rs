@@ -10,6 +10,7 @@ mod claim;
 mod error;
 pub mod event;
 mod forward;
+mod frame;
 mod id;
 mod member;
 pub mod postgres;
@@ -25,6 +26,7 @@ pub use batch::{
 };
 pub use error::{OpenError, StoreError};
 pub use forward::{Cursor, Forward, Frame, ReceivedFrame};
+pub use frame::{Events, FrameWriter};
 pub use id::{EntryId, Epoch, MessageId, NodeId, SessionId};
 pub use member::{JoinError, Joined, Member, NodeState};
 pub use record::{DeliveryOptions, MessageRecord, RecordError};

@@ -44,43 +44,69 @@ impl MessageRecord {
     /// The bytes that [`MessageRecord::decode`] reads.
     #[must_use]
     pub fn encode(&self) -> Bytes {
+        let mut buffer = BytesMut::with_capacity(self.size_hint());
+        self.put_head(&mut buffer);
+        buffer.extend_from_slice(&self.message.payload);
+        buffer.freeze()
+    }
+
+    /// Bytes that it takes in a frame, or a few more.
+    #[must_use]
+    pub fn size_hint(&self) -> usize {
+        let properties = &self.message.properties;
+        let user_properties = properties.user_properties.iter();
+        34 + self.publisher.len()
+            + self.message.topic_name.len()
+            + self.message.payload.len()
+            + properties
+                .content_type
+                .as_ref()
+                .map_or(0, |text| text.len())
+            + properties
+                .response_topic
+                .as_ref()
+                .map_or(0, |topic| topic.len())
+            + properties.correlation_data.as_ref().map_or(0, Bytes::len)
+            + user_properties
+                .map(|(name, value)| 4 + name.len() + value.len())
+                .sum::<usize>()
+    }
+
+    /// Everything before the payload, which ends the record.
+    pub(crate) fn put_head(&self, buffer: &mut BytesMut) {
         let Message {
             topic_name,
-            payload,
             qos,
             retain,
             properties,
+            ..
         } = &self.message;
-        let mut buffer =
-            BytesMut::with_capacity(64 + self.publisher.len() + topic_name.len() + payload.len());
         buffer.put_u8(VERSION);
         buffer.put_u8(qos.as_u8() | u8::from(*retain) << 2);
         buffer.put_u8(self.presence());
-        put_text(&self.publisher, &mut buffer);
-        put_text(topic_name.as_str(), &mut buffer);
+        put_text(&self.publisher, buffer);
+        put_text(topic_name.as_str(), buffer);
         if let Some(expires_at) = self.expires_at {
             buffer.put_u64(expires_at);
             buffer.put_u32(properties.message_expiry_interval.unwrap_or(0));
         }
         if let Some(content_type) = &properties.content_type {
-            put_text(content_type, &mut buffer);
+            put_text(content_type, buffer);
         }
         if let Some(response_topic) = &properties.response_topic {
-            put_text(response_topic.as_str(), &mut buffer);
+            put_text(response_topic.as_str(), buffer);
         }
         if let Some(correlation_data) = &properties.correlation_data {
-            put_bytes(correlation_data, &mut buffer);
+            put_bytes(correlation_data, buffer);
         }
         if !properties.user_properties.is_empty() {
             let count = u16::try_from(properties.user_properties.len()).unwrap_or(u16::MAX);
             buffer.put_u16(count);
             for (name, value) in properties.user_properties.iter().take(usize::from(count)) {
-                put_text(name, &mut buffer);
-                put_text(value, &mut buffer);
+                put_text(name, buffer);
+                put_text(value, buffer);
             }
         }
-        buffer.extend_from_slice(payload);
-        buffer.freeze()
     }
 
     fn presence(&self) -> u8 {

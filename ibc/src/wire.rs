@@ -6,6 +6,7 @@ use mqtt::{Str, SubscriptionOptions, TopicFilter};
 
 use crate::{StoredSubscription, record::RecordError};
 
+#[derive(Debug)]
 pub(crate) struct Reader(pub(crate) Bytes);
 
 impl Reader {

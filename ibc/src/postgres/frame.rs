@@ -1,6 +1,10 @@
 //! Table `frame`: what travels from node to node.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use sqlx::PgConnection;
@@ -9,6 +13,14 @@ use tokio::time::sleep;
 use super::fence::{self, Fence, fenced};
 use super::locks::Names;
 use crate::{Cursor, Frame, NodeId, ReceivedFrame, StoreError};
+
+/// Under load, sources that are not known yet are looked for this often.
+const LOOK: Duration = Duration::from_millis(100);
+/// Frames that were deleted, and written again by a commit whose answer was lost, are deleted
+/// this often.
+const AGAIN: Duration = Duration::from_secs(5);
+/// So many deleted frames are worth a vacuum, 16 MB of them.
+const VACUUM_ROWS: u64 = 2000;
 
 /// How often it is tried while somebody considers to bury this node.
 const TRIES: usize = 100;
@@ -25,8 +37,9 @@ const APPEND: &str = fenced!(
 );
 
 /// `$1` destination, `$2` and `$3` source and last frame read of it, `$4` limit for each source.
-/// Jumps from source to source by the primary key.
-const READ: &str = "
+/// Jumps from source to source by the primary key. What comes is in order of each source; to sort it
+/// all would copy the bodies.
+const READ_ALL: &str = "
     with recursive sources (source) as (
         select min(source) from frame where destination = $1
         union all
@@ -39,14 +52,30 @@ const READ: &str = "
         select f.source, f.sequence, f.body from frame f
          where f.destination = $1 and f.source = s.source and f.sequence > coalesce(r.sequence, 0)
          order by f.sequence
-         limit $4) f
-     order by f.source, f.sequence";
+         limit $4) f";
 
-/// `$1` destination, `$2` and `$3` source and last frame read of it.
+/// The same for the sources of `$2` only. It starts behind the frames that are deleted already,
+/// whose index entries stay until the next vacuum.
+const READ_KNOWN: &str = "
+    select f.source, f.sequence, f.body
+      from unnest($2::bigint[], $3::bigint[]) r (source, sequence)
+     cross join lateral (
+        select f.source, f.sequence, f.body from frame f
+         where f.destination = $1 and f.source = r.source and f.sequence > r.sequence
+         order by f.sequence
+         limit $4) f";
+
+/// `$1` destination, `$2`, `$3` and `$4` source, last frame deleted and last frame read of it. The
+/// former only spares the search the index entries of what is deleted.
 const CONSUME: &str = "
     delete from frame f
-     using unnest($2::bigint[], $3::bigint[]) r (source, sequence)
-     where f.destination = $1 and f.source = r.source and f.sequence <= r.sequence";
+     using unnest($2::bigint[], $3::bigint[], $4::bigint[]) r (source, deleted, sequence)
+     where f.destination = $1 and f.source = r.source
+       and f.sequence > r.deleted and f.sequence <= r.sequence";
+
+/// Free space is found by the next frames, so that a busy table stays small and in memory;
+/// autovacuum comes once a minute at best.
+const VACUUM: &str = "vacuum (skip_locked, truncate off) frame";
 
 /// `$1` limit. Frames to nodes that are dead or unknown. Jumps from destination to destination.
 const SWEEP: &str = "
@@ -112,65 +141,127 @@ pub(super) async fn append(
     Err(sqlx::Error::PoolTimedOut.into())
 }
 
-/// See [`Forward::read`](crate::Forward::read).
-pub(super) async fn read(
-    c: &mut PgConnection,
-    node: NodeId,
-    cursors: &[Cursor],
-    limit: usize,
-) -> Result<Vec<ReceivedFrame>, StoreError> {
-    // A share for each source, so that a busy one does not make the others wait.
-    let share = (limit / cursors.len().max(1)).max(1);
-    let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(READ)
-        .bind(node.0)
-        .bind(
-            cursors
-                .iter()
-                .map(|cursor| cursor.source.0)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            cursors
-                .iter()
-                .map(|cursor| cursor.sequence)
-                .collect::<Vec<_>>(),
-        )
-        .bind(super::limit(share))
-        .fetch_all(c)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(source, sequence, body)| ReceivedFrame {
-            source: NodeId(source),
-            sequence,
-            body: Bytes::from(body),
-        })
-        .collect())
+/// What this node remembers of the streams to it.
+#[derive(Debug, Default)]
+pub(super) struct Streams(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// When sources were last looked for; `None`: they are to be.
+    looked: Option<Instant>,
+    /// The last frame deleted of each source, since `forgot`.
+    deleted: HashMap<NodeId, i64>,
+    forgot: Option<Instant>,
+    /// Rows deleted since the last vacuum.
+    rows: u64,
 }
 
-/// See [`Forward::consumed`](crate::Forward::consumed).
-pub(super) async fn consume(
-    c: &mut PgConnection,
-    node: NodeId,
-    cursors: &[Cursor],
-) -> Result<(), StoreError> {
-    sqlx::query(CONSUME)
-        .bind(node.0)
-        .bind(
-            cursors
-                .iter()
-                .map(|cursor| cursor.source.0)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            cursors
-                .iter()
-                .map(|cursor| cursor.sequence)
-                .collect::<Vec<_>>(),
-        )
-        .execute(c)
-        .await?;
-    Ok(())
+impl Streams {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The doorbell rang: perhaps somebody new.
+    pub(super) fn look(&self) {
+        self.lock().looked = None;
+    }
+
+    /// Whether to look for sources now.
+    fn is_due(&self) -> bool {
+        let mut state = self.lock();
+        let is_due = state.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        if is_due {
+            state.looked = Some(Instant::now());
+        }
+        is_due
+    }
+
+    /// See [`Forward::read`](crate::Forward::read).
+    pub(super) async fn read(
+        &self,
+        c: &mut PgConnection,
+        node: NodeId,
+        cursors: &[Cursor],
+        limit: usize,
+    ) -> Result<Vec<ReceivedFrame>, StoreError> {
+        // A share for each source, so that a busy one does not make the others wait.
+        let share = (limit / cursors.len().max(1)).max(1);
+        let statement = if self.is_due() { READ_ALL } else { READ_KNOWN };
+        let (sources, sequences): (Vec<_>, Vec<_>) = cursors
+            .iter()
+            .map(|cursor| (cursor.source.0, cursor.sequence))
+            .unzip();
+        let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(statement)
+            .bind(node.0)
+            .bind(sources)
+            .bind(sequences)
+            .bind(super::limit(share))
+            .fetch_all(c)
+            .await
+            .inspect_err(|_| self.look())?;
+        let mut frames: Vec<_> = rows
+            .into_iter()
+            .map(|(source, sequence, body)| ReceivedFrame {
+                source: NodeId(source),
+                sequence,
+                body: Bytes::from(body),
+            })
+            .collect();
+        frames.sort_unstable_by_key(|frame| (frame.source, frame.sequence));
+        Ok(frames)
+    }
+
+    /// See [`Forward::consumed`](crate::Forward::consumed).
+    pub(super) async fn consume(
+        &self,
+        c: &mut PgConnection,
+        node: NodeId,
+        cursors: &[Cursor],
+    ) -> Result<(), StoreError> {
+        let deleted: Vec<i64> = {
+            let mut state = self.lock();
+            if state.forgot.is_none_or(|forgot| forgot.elapsed() >= AGAIN) {
+                state.deleted.clear();
+                state.forgot = Some(Instant::now());
+            }
+            let deleted = |cursor: &Cursor| state.deleted.get(&cursor.source).copied();
+            cursors.iter().map(|c| deleted(c).unwrap_or(0)).collect()
+        };
+        let (sources, sequences): (Vec<_>, Vec<_>) = cursors
+            .iter()
+            .map(|cursor| (cursor.source.0, cursor.sequence))
+            .unzip();
+        let done = sqlx::query(CONSUME)
+            .bind(node.0)
+            .bind(sources)
+            .bind(deleted)
+            .bind(sequences)
+            .execute(c)
+            .await?;
+        let mut state = self.lock();
+        state.rows += done.rows_affected();
+        state.deleted = cursors
+            .iter()
+            .map(|cursor| (cursor.source, cursor.sequence))
+            .collect();
+        Ok(())
+    }
+
+    /// See [`Forward::vacuum`](crate::Forward::vacuum).
+    pub(super) async fn vacuum(&self, c: &mut PgConnection) -> Result<(), StoreError> {
+        sqlx::query(VACUUM).execute(c).await?;
+        Ok(())
+    }
+
+    /// Whether a vacuum is worth it; the count starts anew then.
+    pub(super) fn wants_vacuum(&self) -> bool {
+        let mut state = self.lock();
+        let is_much = state.rows >= VACUUM_ROWS;
+        if is_much {
+            state.rows = 0;
+        }
+        is_much
+    }
 }
 
 /// Deletes at most `limit` frames that nobody will read.

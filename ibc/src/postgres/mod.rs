@@ -70,6 +70,7 @@ pub struct Postgres {
     pool: Pool,
     presence: Presence,
     doorbell: Doorbell,
+    streams: frame::Streams,
     swept: Mutex<sweep::Position>,
 }
 
@@ -92,6 +93,7 @@ impl Postgres {
             ),
             presence: Presence::new(connect.clone(), names, options.lease),
             doorbell: Doorbell::new(connect, names),
+            streams: frame::Streams::default(),
             swept: Mutex::default(),
         })
     }
@@ -199,15 +201,25 @@ impl Forward for Postgres {
         cursors: &[Cursor],
         limit: usize,
     ) -> Result<Vec<ReceivedFrame>, StoreError> {
-        on_connection!(self, c => frame::read(c, node, cursors, limit))
+        on_connection!(self, c => self.streams.read(c, node, cursors, limit))
     }
 
     async fn consumed(&self, node: NodeId, cursors: &[Cursor]) -> Result<(), StoreError> {
-        on_connection!(self, c => frame::consume(c, node, cursors))
+        on_connection!(self, c => self.streams.consume(c, node, cursors))
+    }
+
+    async fn vacuum(&self) -> Result<(), StoreError> {
+        if self.streams.wants_vacuum() {
+            on_connection!(self, c => self.streams.vacuum(c))
+        } else {
+            Ok(())
+        }
     }
 
     async fn wait(&self, node: NodeId, patience: Duration) -> Result<(), StoreError> {
-        self.doorbell.wait(node, patience).await
+        let result = self.doorbell.wait(node, patience).await;
+        self.streams.look();
+        result
     }
 }
 

@@ -27,16 +27,26 @@ pub(super) struct Opened {
     pub(super) schema_hash: u64,
 }
 
+/// In order; the first has number 1.
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "shared state",
+        include_str!("../../migrations/postgres/0001_shared_state.sql"),
+    ),
+    (
+        "frames in pages",
+        include_str!("../../migrations/postgres/0002_frames_in_pages.sql"),
+    ),
+];
+
 fn migrations() -> Vec<Migration> {
-    vec![Migration::new(
-        1,
-        Cow::Borrowed("shared state"),
-        MigrationType::Simple,
-        Cow::Borrowed(include_str!(
-            "../../migrations/postgres/0001_shared_state.sql"
-        )),
-        false,
-    )]
+    (1..)
+        .zip(MIGRATIONS)
+        .map(|(version, (name, sql))| {
+            let (name, sql) = (Cow::Borrowed(name), Cow::Borrowed(sql));
+            Migration::new(version, name, MigrationType::Simple, sql, false)
+        })
+        .collect()
 }
 
 /// Connects to `url` and migrates.

@@ -2,13 +2,16 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use ahash::{AHashMap, AHashSet};
-use bytes::BytesMut;
-use ibc::{Frame, NodeId, StoreError, event::Event};
+use bytes::Bytes;
+use ibc::{Frame, FrameWriter, MessageRecord, NodeId, StoreError, event::Event};
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
@@ -18,14 +21,15 @@ use crate::{shutdown::Shutdown, telemetry::chain};
 /// Publishers wait, and QoS 0 is dropped, when this much has piled up.
 const FULL_BYTES: usize = 32 << 20;
 
-/// A frame is closed at this size, well below [`Frame::TARGET_BYTES`], and so many go to each peer
-/// in one commit: a receiver reads the first while the next are being written.
-const FRAME_BYTES: usize = 64 * 1024;
-const FRAMES_PER_COMMIT: usize = 4;
+/// About as much goes to each peer in one commit: a receiver reads the first frames while the next
+/// are being written.
+const COMMIT_BYTES: usize = 256 * 1024;
 
 /// Events on their way to other nodes, one stream for each.
 pub(crate) struct Outgoing {
     state: Mutex<State>,
+    /// What is in the streams; changed under the lock only.
+    bytes: AtomicUsize,
     work: Notify,
     confirmations: watch::Sender<u64>,
 }
@@ -36,13 +40,14 @@ struct State {
     gone: AHashSet<NodeId>,
     /// The batch that is being filled.
     number: u64,
-    bytes: usize,
 }
 
 #[derive(Default)]
 struct Peer {
     closed: VecDeque<Body>,
-    open: Body,
+    open: FrameWriter,
+    /// The batch in which the first event of the open frame came up.
+    opened: u64,
     /// The last frame given to the database.
     sequence: i64,
     sync_sent: u64,
@@ -52,46 +57,65 @@ struct Peer {
 }
 
 /// The events of a frame.
-#[derive(Default)]
 struct Body {
     /// The batch in which the first of them came up.
     first: u64,
-    bytes: BytesMut,
+    bytes: Bytes,
 }
 
 impl Peer {
-    fn add(&mut self, event: &Event, number: u64) -> usize {
-        let before = self.open.bytes.len();
+    /// Appends with `put` what takes at most `most` bytes. Returns how many it took.
+    fn add(&mut self, number: u64, most: usize, put: impl FnOnce(&mut FrameWriter)) -> usize {
+        if self.open.len() + most > Frame::MOST_BYTES {
+            self.close();
+        }
+        let before = self.open.len();
         if before == 0 {
-            self.open.first = number;
+            self.opened = number;
         }
-        event.encode(&mut self.open.bytes);
+        put(&mut self.open);
         self.is_synced = false;
-        let added = self.open.bytes.len() - before;
-        if self.open.bytes.len() >= FRAME_BYTES {
-            self.closed.push_back(std::mem::take(&mut self.open));
+        self.open.len() - before
+    }
+
+    fn add_event(&mut self, number: u64, event: &[u8]) -> usize {
+        self.add(number, event.len(), |frame| frame.put(event))
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.closed.push_back(Body {
+                first: self.opened,
+                bytes: self.open.take(),
+            });
         }
-        added
     }
 
     /// What goes into the next commit.
-    fn take(&mut self) -> Vec<BytesMut> {
-        let count = self.closed.len().min(FRAMES_PER_COMMIT);
-        let mut bodies: Vec<_> = self.closed.drain(..count).map(|body| body.bytes).collect();
-        if count < FRAMES_PER_COMMIT && !self.open.bytes.is_empty() {
-            bodies.push(std::mem::take(&mut self.open).bytes);
+    fn take(&mut self) -> Vec<Bytes> {
+        let mut bodies = Vec::new();
+        let mut bytes = 0;
+        while bytes < COMMIT_BYTES {
+            if self.closed.is_empty() {
+                self.close();
+            }
+            let Some(body) = self.closed.pop_front() else {
+                break;
+            };
+            bytes += body.bytes.len();
+            bodies.push(body.bytes);
         }
         bodies
     }
 
     fn bytes(&self) -> usize {
         let closed: usize = self.closed.iter().map(|body| body.bytes.len()).sum();
-        closed + self.open.bytes.len()
+        closed + self.open.len()
     }
 
     /// The batch of the oldest event that is left.
     fn first(&self) -> Option<u64> {
-        let open = (!self.open.bytes.is_empty()).then_some(self.open.first);
+        let open = (!self.open.is_empty()).then_some(self.opened);
         self.closed.front().map(|body| body.first).or(open)
     }
 }
@@ -106,10 +130,10 @@ impl Outgoing {
             peers: AHashMap::new(),
             gone: AHashSet::new(),
             number: 1,
-            bytes: 0,
         };
         Self {
             state: Mutex::new(state),
+            bytes: AtomicUsize::new(0),
             work: Notify::new(),
             confirmations: watch::Sender::new(0),
         }
@@ -122,25 +146,45 @@ impl Outgoing {
     /// Adds `event` to the streams to `peers`; those that are no peers are left out. The ticket
     /// is reached when the frames are committed.
     pub(crate) fn send_to(&self, peers: &[NodeId], event: &Event) -> Ticket {
+        let event = event.encoded();
+        self.add(peers, |peer, number| peer.add_event(number, &event))
+    }
+
+    /// Adds the message to the streams to `peers`, as [`Event::Message`].
+    pub(crate) fn forward(&self, peers: &[NodeId], record: &MessageRecord) -> Ticket {
+        let most = record.size_hint();
+        self.add(peers, |peer, number| {
+            peer.add(number, most, |frame| frame.put_message(record))
+        })
+    }
+
+    /// Calls `add` for each of `peers`, with the number of the batch.
+    fn add(&self, peers: &[NodeId], add: impl Fn(&mut Peer, u64) -> usize) -> Ticket {
         let mut state = self.lock();
-        let (was_empty, number) = (state.bytes == 0, state.number);
+        let number = state.number;
         let mut added = 0;
         for node in peers {
             if let Some(peer) = state.peers.get_mut(node) {
-                added += peer.add(event, number);
+                added += add(peer, number);
             }
         }
-        state.bytes += added;
-        drop(state);
+        self.added(state, added);
         if added == 0 {
             return Ticket::default();
-        }
-        if was_empty {
-            self.work.notify_one();
         }
         Ticket {
             durable: 0,
             forwarded: number,
+        }
+    }
+
+    /// Unlocks, and wakes the writer if it had nothing to do.
+    fn added(&self, state: MutexGuard<'_, State>, bytes: usize) {
+        let before = self.bytes.load(Ordering::Relaxed);
+        self.bytes.store(before + bytes, Ordering::Relaxed);
+        drop(state);
+        if before == 0 && bytes > 0 {
+            self.work.notify_one();
         }
     }
 
@@ -169,7 +213,7 @@ impl Outgoing {
     pub(crate) fn remove_peer(&self, node: NodeId) {
         let mut state = self.lock();
         if let Some(peer) = state.peers.remove(&node) {
-            state.bytes -= peer.bytes();
+            self.bytes.fetch_sub(peer.bytes(), Ordering::Relaxed);
         }
         state.gone.insert(node);
         drop(state);
@@ -183,7 +227,7 @@ impl Outgoing {
     /// Asks every peer to confirm what was sent so far.
     pub(crate) fn barrier(&self) -> Barrier {
         let mut state = self.lock();
-        let (was_empty, number) = (state.bytes == 0, state.number);
+        let number = state.number;
         let mut added = 0;
         let mut wanted = Vec::with_capacity(state.peers.len());
         for (node, peer) in &mut state.peers {
@@ -191,16 +235,12 @@ impl Outgoing {
             if !peer.is_synced {
                 peer.sync_sent += 1;
                 let asked = peer.sync_sent;
-                added += peer.add(&Event::Sync(asked), number);
+                added += peer.add_event(number, &Event::Sync(asked).encoded());
                 peer.is_synced = true;
             }
             wanted.push((*node, peer.sync_sent));
         }
-        state.bytes += added;
-        drop(state);
-        if was_empty && added > 0 {
-            self.work.notify_one();
-        }
+        self.added(state, added);
         Barrier(wanted)
     }
 
@@ -213,12 +253,10 @@ impl Outgoing {
             if let Some(peer) = state.peers.get_mut(node) {
                 peer.sync_sent += 1;
                 let asked = peer.sync_sent;
-                added += peer.add(&Event::Sync(asked), number);
+                added += peer.add_event(number, &Event::Sync(asked).encoded());
             }
         }
-        state.bytes += added;
-        drop(state);
-        self.work.notify_one();
+        self.added(state, added);
     }
 
     /// The peers that have not passed `barrier`.
@@ -252,13 +290,17 @@ impl Outgoing {
 
     /// Whether QoS 0 should be dropped and others should wait.
     pub(crate) fn is_full(&self) -> bool {
-        self.lock().bytes >= FULL_BYTES
+        self.bytes.load(Ordering::Relaxed) >= FULL_BYTES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) == 0
     }
 
     /// The frames of the next commit, and the last batch that is complete with it.
     fn cut(&self) -> Option<(u64, Vec<Frame>)> {
         let mut state = self.lock();
-        if state.bytes == 0 {
+        if self.is_empty() {
             return None;
         }
         let mut number = state.number;
@@ -270,7 +312,6 @@ impl Outgoing {
                 taken += body.len();
                 peer.sequence += 1;
                 let (destination, sequence) = (*node, peer.sequence);
-                let body = body.freeze();
                 frames.push(Frame {
                     destination,
                     sequence,
@@ -283,7 +324,7 @@ impl Outgoing {
                 number = number.min(first - 1);
             }
         }
-        state.bytes -= taken;
+        self.bytes.fetch_sub(taken, Ordering::Relaxed);
         Some((number, frames))
     }
 }
@@ -300,7 +341,7 @@ pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
                 () = outgoing.work.notified() => continue,
                 () = shutdown.stopped() => {}
             }
-            if outgoing.lock().bytes == 0 {
+            if outgoing.is_empty() {
                 return;
             }
             continue;
@@ -348,7 +389,16 @@ mod tests {
     }
 
     fn message(bytes: usize) -> Event {
-        Event::Message(Bytes::from(vec![0; bytes]))
+        Event::Direct {
+            session: ibc::SessionId(1),
+            options: Bytes::new(),
+            record: Bytes::from(vec![0; bytes]),
+        }
+    }
+
+    fn sequences(frames: &[Frame], node: NodeId) -> Vec<i64> {
+        let of_node = frames.iter().filter(|frame| frame.destination == node);
+        of_node.map(|frame| frame.sequence).collect()
     }
 
     /// A ticket is reached only with the commit that holds the last of its events.
@@ -356,35 +406,42 @@ mod tests {
     fn a_backlog_goes_in_several_commits_and_tickets_wait_for_theirs() {
         let outgoing = outgoing();
         let early = outgoing.send_to(&[A], &message(10)).forwarded;
-        for _ in 0..2 * FRAMES_PER_COMMIT {
-            outgoing.send_to(&[A], &message(FRAME_BYTES));
+        for _ in 0..8 {
+            outgoing.send_to(&[A], &message(COMMIT_BYTES / 4));
         }
         let (first, frames) = outgoing.cut().unwrap();
-        assert_eq!(frames.len(), FRAMES_PER_COMMIT);
+        assert_eq!(sequences(&frames, A), [1, 2, 3, 4, 5]);
         assert!(first < early, "the batch is not complete");
         let late = outgoing.send_to(&[A, B], &message(10)).forwarded;
         let (second, frames) = outgoing.cut().unwrap();
-        let sequences: Vec<_> = frames
-            .iter()
-            .filter(|f| f.destination == A)
-            .map(|f| f.sequence)
-            .collect();
-        assert_eq!(sequences, [5, 6, 7, 8]);
-        assert!(
-            frames
-                .iter()
-                .any(|frame| frame.destination == B && frame.sequence == 1)
-        );
+        assert_eq!(sequences(&frames, A), [6, 7, 8, 9]);
+        assert_eq!(sequences(&frames, B), [1]);
         assert!(second >= early && second < late);
         let (third, _) = outgoing.cut().unwrap();
         assert!(third >= late);
         assert!(outgoing.cut().is_none());
     }
 
+    /// Small events never keep a large one in memory, and fit into a page.
+    #[test]
+    fn a_frame_of_several_events_is_small() {
+        let outgoing = outgoing();
+        for bytes in [10, 100_000, 10, 3000, 3000, 3000] {
+            outgoing.send_to(&[A], &message(bytes));
+        }
+        let (_, frames) = outgoing.cut().unwrap();
+        let sizes: Vec<_> = frames.iter().map(|frame| frame.body.len()).collect();
+        assert!(
+            matches!(sizes.as_slice(), [small, large, two, one]
+                if *small < 100 && *large > 100_000 && *two <= Frame::MOST_BYTES && one < two),
+            "{sizes:?}"
+        );
+    }
+
     #[test]
     fn a_dead_peer_takes_its_backlog_with_it_and_does_not_come_back() {
         let outgoing = outgoing();
-        outgoing.send_to(&[A], &message(FRAME_BYTES * 3));
+        outgoing.send_to(&[A], &message(200_000));
         outgoing.remove_peer(A);
         assert!(outgoing.cut().is_none());
         assert!(!outgoing.add_peer(A));

@@ -60,6 +60,14 @@ impl Publication {
         Ok(Self::new(publisher, message))
     }
 
+    /// The message in `record`, which another node has sent.
+    pub(crate) const fn from_record(record: MessageRecord) -> Self {
+        Self {
+            record,
+            encoded: OnceLock::new(),
+        }
+    }
+
     /// A message as another node, or the database, wrote it.
     pub(crate) fn decode(record: Bytes) -> Result<Self, RecordError> {
         Ok(Self {
@@ -71,6 +79,10 @@ impl Publication {
     /// The form for other nodes and the database; made once.
     pub(crate) fn encoded(&self) -> Bytes {
         self.encoded.get_or_init(|| self.record.encode()).clone()
+    }
+
+    pub(crate) const fn record(&self) -> &MessageRecord {
+        &self.record
     }
 
     pub(crate) const fn message(&self) -> &Message {

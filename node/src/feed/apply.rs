@@ -57,16 +57,15 @@ impl Feed {
             Event::SessionDetached { session, epoch } => router.session_detached(session, epoch),
             Event::SessionEnded { session, epoch } => router.ended(session, epoch),
             Event::Message(record) => {
-                if let Some(publication) = decode(source, &record) {
-                    router.receive(&publication, &mut self.topics);
-                }
+                let publication = Arc::new(Publication::from_record(record));
+                router.receive(&publication, &mut self.topics);
             }
             Event::Direct {
                 session,
                 options,
                 record,
             } => {
-                if let Some(publication) = decode(source, &record) {
+                if let Some(publication) = decode(source, record) {
                     router.direct(session, options, publication);
                 }
             }
@@ -94,7 +93,10 @@ impl Feed {
                 version,
                 record,
             } => {
-                let publication = record.as_ref().and_then(|record| decode(source, record));
+                // It stays for long, and must not keep a whole frame in memory.
+                let publication = record
+                    .as_deref()
+                    .and_then(|record| decode(source, Bytes::copy_from_slice(record)));
                 if publication.is_some() || record.is_none() {
                     self.rooms.retain.apply(&topic_name, version, publication);
                 }
@@ -127,9 +129,8 @@ impl Feed {
     }
 }
 
-/// The record in a buffer of its own: a message must not keep a whole frame in memory.
-fn decode(source: NodeId, record: &Bytes) -> Option<Arc<Publication>> {
-    match Publication::decode(Bytes::copy_from_slice(record)) {
+fn decode(source: NodeId, record: Bytes) -> Option<Arc<Publication>> {
+    match Publication::decode(record) {
         Ok(publication) => Some(Arc::new(publication)),
         Err(error) => {
             warn!(node_id = %source, error = %chain(&error), "unreadable message from another node");

@@ -13,10 +13,7 @@ use std::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use ibc::{
-    Cursor, Forward, NodeId, ReceivedFrame, SharedEntry,
-    event::{Event, Events},
-};
+use ibc::{Cursor, Events, Forward, NodeId, ReceivedFrame, SharedEntry, StoreError, event::Event};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -26,12 +23,17 @@ use crate::{
 
 /// The doorbell may be missed; then frames are this late.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Frames read at once.
-const FRAMES: usize = 64;
+/// Frames read at once, about a megabyte.
+const FRAMES: usize = 128;
+/// Frames applied before others get their turn.
+const TURN: usize = 8;
 /// Topics of all publishers of the other nodes whose matches are kept.
 const TOPICS: usize = 4096;
 /// Consumed frames are deleted this often.
 const CLEAN: Duration = Duration::from_millis(200);
+
+/// The table of frames is vacuumed at most this often, and for a twentieth of the time.
+const VACUUM: Duration = Duration::from_millis(200);
 
 /// Reads what other nodes tell this one.
 pub(crate) struct Feed {
@@ -76,6 +78,9 @@ impl Feed {
         shutdown: Shutdown,
     ) {
         let forward = self.rooms.cluster.databases.forward.clone();
+        if let Some(forward) = forward.clone() {
+            shutdown.spawn(vacuum(forward, shutdown.clone()));
+        }
         loop {
             tokio::select! {
                 biased;
@@ -106,27 +111,38 @@ impl Feed {
         }
     }
 
+    /// Applies everything there is. While a page is applied, the next is on its way.
     async fn read(&mut self, forward: &dyn Forward) {
+        let node = self.rooms.cluster.node;
+        let mut next = forward.read(node, &self.cursors(), FRAMES).await;
         loop {
-            let cursors = self.cursors();
-            let frames = match forward
-                .read(self.rooms.cluster.node, &cursors, FRAMES)
-                .await
-            {
-                Ok(frames) => frames,
+            let page = match next {
+                Ok(page) if page.is_empty() => return,
+                Ok(page) => page,
                 Err(error) => {
                     warn!(error = %chain(&error), "frames not read, will repeat");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     return;
                 }
             };
-            if frames.is_empty() {
-                return;
+            let ahead = self.cursors_after(&page);
+            let consumed = self.start_clean();
+            let (read, cleaned, ()) = tokio::join!(
+                forward.read(node, &ahead, FRAMES),
+                consume(forward, node, consumed.as_deref()),
+                self.page(page),
+            );
+            self.end_clean(cleaned);
+            next = read;
+        }
+    }
+
+    async fn page(&mut self, page: Vec<ReceivedFrame>) {
+        for (index, frame) in page.into_iter().enumerate() {
+            if index % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
             }
-            for frame in frames {
-                self.frame(frame);
-            }
-            self.clean(forward).await;
+            self.frame(frame);
         }
     }
 
@@ -157,41 +173,82 @@ impl Feed {
     }
 
     fn cursors(&self) -> Vec<Cursor> {
-        self.cursors
-            .iter()
-            .map(|(source, sequence)| Cursor {
-                source: *source,
-                sequence: *sequence,
-            })
-            .collect()
+        cursors(&self.cursors)
     }
 
-    /// Deletes consumed frames in bulk.
-    async fn clean(&mut self, forward: &dyn Forward) {
+    /// The cursors as they are when `page` has been applied.
+    fn cursors_after(&self, page: &[ReceivedFrame]) -> Vec<Cursor> {
+        let mut after = self.cursors.clone();
+        for frame in page {
+            let cursor = after.entry(frame.source).or_insert(0);
+            *cursor = frame.sequence.max(*cursor);
+        }
+        cursors(&after)
+    }
+
+    /// Up to where consumed frames are to be deleted now, if it is time; in bulk.
+    fn start_clean(&mut self) -> Option<Vec<Cursor>> {
         if !self.is_dirty || self.cleaned.elapsed() < CLEAN {
-            return;
+            return None;
         }
         self.cleaned = Instant::now();
         self.is_dirty = false;
-        let cursors = self.cursors();
-        match forward.consumed(self.rooms.cluster.node, &cursors).await {
-            Ok(()) => self.forget_dead(&cursors),
-            Err(error) => {
-                self.is_dirty = true;
-                warn!(error = %chain(&error), "consumed frames not deleted, will repeat");
-            }
+        Some(self.cursors())
+    }
+
+    fn end_clean(&mut self, result: Result<(), StoreError>) {
+        if let Err(error) = result {
+            self.is_dirty = true;
+            warn!(error = %chain(&error), "consumed frames not deleted, will repeat");
         }
+    }
+
+    /// Deletes consumed frames, when everything there was has been read. Nothing more comes from
+    /// a dead node then.
+    async fn clean(&mut self, forward: &dyn Forward) {
+        let Some(read) = self.start_clean() else {
+            return;
+        };
+        let result = consume(forward, self.rooms.cluster.node, Some(&read)).await;
+        if result.is_ok() {
+            self.cursors.retain(|source, _| !self.dead.contains(source));
+        }
+        self.end_clean(result);
     }
 }
 
-impl Feed {
-    /// Nothing more comes from a dead node whose frames were all read.
-    fn forget_dead(&mut self, read: &[Cursor]) {
-        for cursor in read {
-            if self.dead.contains(&cursor.source) {
-                self.cursors.remove(&cursor.source);
-            }
+fn cursors(sequences: &AHashMap<NodeId, i64>) -> Vec<Cursor> {
+    let cursor = |(source, sequence): (&NodeId, &i64)| Cursor {
+        source: *source,
+        sequence: *sequence,
+    };
+    sequences.iter().map(cursor).collect()
+}
+
+async fn consume(
+    forward: &dyn Forward,
+    node: NodeId,
+    cursors: Option<&[Cursor]>,
+) -> Result<(), StoreError> {
+    match cursors {
+        Some(cursors) => forward.consumed(node, cursors).await,
+        None => Ok(()),
+    }
+}
+
+/// Keeps the table of frames small until `shutdown` stops.
+async fn vacuum(forward: Arc<dyn Forward>, shutdown: Shutdown) {
+    let mut pause = VACUUM;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.stopped() => return,
         }
+        let started = Instant::now();
+        if let Err(error) = forward.vacuum().await {
+            warn!(error = %chain(&error), "frames not vacuumed, will repeat");
+        }
+        pause = VACUUM.max(started.elapsed() * 20);
     }
 }
 

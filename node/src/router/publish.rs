@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use ahash::AHashMap;
-use ibc::{DeliveryOptions, NewEntry, NodeId, ReceivedId, event::Event};
+use ibc::{DeliveryOptions, NewEntry, NodeId, ReceivedId};
 use mqtt::{Qos, Str};
 
 use super::{
@@ -187,10 +187,8 @@ impl Router {
             return Ticket::default();
         }
         self.metrics.forwarded.inc();
-        let ticket = self
-            .cluster
-            .outgoing
-            .send_to(nodes, &Event::Message(publication.encoded()));
+        let outgoing = &self.cluster.outgoing;
+        let ticket = outgoing.forward(nodes, publication.record());
         if qos == Qos::AtMostOnce {
             Ticket::default()
         } else {
