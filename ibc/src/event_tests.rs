@@ -126,14 +126,14 @@ fn a_message_comes_out_as_it_went_in() {
         expires_at: None,
         message: message.clone(),
     };
-    message.properties = mqtt::MessageProperties {
+    message.properties = mqtt::MessageProperties::from(mqtt::PropertyValues {
         payload_format_indicator: Some(true),
         message_expiry_interval: Some(60),
         content_type: Some(text("text/plain")),
         response_topic: Some(mqtt::TopicName::new("answers").unwrap()),
         correlation_data: Some(Bytes::from_static(b"\x01\x02")),
         user_properties: vec![(text("k"), text("v")), (text("k"), text(""))],
-    };
+    });
     let full = MessageRecord {
         publisher: text(""),
         expires_at: Some(1_700_000_000_000),

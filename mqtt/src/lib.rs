@@ -32,7 +32,7 @@ pub use codec::{
 pub use connack::{ConnAck, ConnAckProperties};
 pub use connect::{Connect, ConnectProperties, Will};
 pub use disconnect::{Disconnect, DisconnectProperties};
-pub use message::{Message, MessageProperties};
+pub use message::{Message, MessageProperties, PropertyValues};
 pub use packet::{Packet, PacketType};
 pub use packet_id::PacketId;
 pub use publish::{Publish, PublishHeader};

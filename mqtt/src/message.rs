@@ -1,5 +1,8 @@
 //! Application Messages: what a PUBLISH or a will carries, apart from its delivery.
 
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
 use bytes::Bytes;
 
 use crate::{Qos, Str, TopicName};
@@ -20,8 +23,15 @@ pub struct Message {
 }
 
 /// Properties that travel with a message from its publisher to every subscriber.
+///
+/// One pointer as long as there are none, because most messages have none and every message is
+/// moved several times on its way.
+#[derive(Clone, Default)]
+pub struct MessageProperties(Option<Box<PropertyValues>>);
+
+/// What [`MessageProperties`] are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MessageProperties {
+pub struct PropertyValues {
     /// Whether the payload is said to be UTF-8 text.
     pub payload_format_indicator: Option<bool>,
     /// Lifetime in seconds.
@@ -36,15 +46,53 @@ pub struct MessageProperties {
     pub user_properties: Vec<(Str, Str)>,
 }
 
+static NONE: PropertyValues = PropertyValues {
+    payload_format_indicator: None,
+    message_expiry_interval: None,
+    content_type: None,
+    response_topic: None,
+    correlation_data: None,
+    user_properties: Vec::new(),
+};
+
 impl MessageProperties {
     /// Whether there is no property at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.payload_format_indicator.is_none()
-            && self.message_expiry_interval.is_none()
-            && self.content_type.is_none()
-            && self.response_topic.is_none()
-            && self.correlation_data.is_none()
-            && self.user_properties.is_empty()
+        self.0.as_deref().is_none_or(|values| *values == NONE)
     }
 }
+
+impl From<PropertyValues> for MessageProperties {
+    fn from(values: PropertyValues) -> Self {
+        Self(Some(Box::new(values)))
+    }
+}
+
+impl Deref for MessageProperties {
+    type Target = PropertyValues;
+
+    fn deref(&self) -> &PropertyValues {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for MessageProperties {
+    fn deref_mut(&mut self) -> &mut PropertyValues {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl fmt::Debug for MessageProperties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl PartialEq for MessageProperties {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for MessageProperties {}

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use harness::{MessageExt as _, everywhere, message};
-use mqtt::{MessageProperties, ProtocolVersion, Qos, Str, TopicName};
+use mqtt::{MessageProperties, PropertyValues, ProtocolVersion, Qos, Str, TopicName};
 
 use crate::{QOS, VERSIONS};
 
@@ -65,7 +65,7 @@ everywhere! {
         old.subscribe("p", Qos::AtLeastOnce).await;
         let text = |text: &str| Str::new(text).unwrap();
         let mut sent = message("p", "x", Qos::AtLeastOnce);
-        sent.properties = MessageProperties {
+        sent.properties = MessageProperties::from(PropertyValues {
             payload_format_indicator: Some(true),
             message_expiry_interval: None,
             content_type: Some(text("text/plain")),
@@ -77,7 +77,7 @@ everywhere! {
                 (text("b"), text("3")),
                 (text("empty"), text("")),
             ],
-        };
+        });
         let mut publisher = site.client("publisher").await;
         publisher.publish_message(sent.clone()).await;
         let publish = subscriber.recv().await;

@@ -4,8 +4,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use bytes::Bytes;
 use mqtt::{
-    Connect, ConnectProperties, Message, MessageProperties, Packet, ProtocolVersion, Qos,
-    ReasonCode, Side, Will,
+    Connect, ConnectProperties, Message, MessageProperties, Packet, PropertyValues,
+    ProtocolVersion, Qos, ReasonCode, Side, Will,
 };
 
 use crate::notation::packet;
@@ -132,14 +132,14 @@ fn version_5() -> Vec<Vector> {
     };
     let will = full.will.as_mut().unwrap();
     will.delay_interval = 5;
-    will.message.properties = MessageProperties {
+    will.message.properties = MessageProperties::from(PropertyValues {
         payload_format_indicator: Some(false),
         message_expiry_interval: Some(7),
         content_type: Some(s("t")),
         response_topic: Some(name("r/t")),
         correlation_data: Some(blob(&[9])),
         user_properties: pairs(&[("a", "b")]),
-    };
+    });
     vec![
         server("'MQTT' 05 02 003c {} 'c1'", connect(V5, "c1")),
         // [MQTT-3.1.3-6] A client without a name, also when its session goes on.

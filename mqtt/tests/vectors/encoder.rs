@@ -5,9 +5,9 @@ use std::num::NonZeroU16;
 use bytes::{Bytes, BytesMut};
 use mqtt::{
     Ack, AckProperties, Auth, AuthProperties, ConnAck, Connect, ConnectProperties, Disconnect,
-    EncodeError, Message, MessageProperties, Packet, ProtocolVersion, Publish, Qos, ReasonCode,
-    SubAck, Subscribe, Subscription, SubscriptionOptions, TopicName, UnsubAck, Unsubscribe, Will,
-    encode_publish_header, publish_size,
+    EncodeError, Message, MessageProperties, Packet, PropertyValues, ProtocolVersion, Publish, Qos,
+    ReasonCode, SubAck, Subscribe, Subscription, SubscriptionOptions, TopicName, UnsubAck,
+    Unsubscribe, Will, encode_publish_header, publish_size,
 };
 
 use crate::notation::packet;
@@ -23,13 +23,13 @@ fn message(topic: &str, payload: &'static [u8]) -> Message {
 
 fn rich_publish() -> Publish {
     let mut message = message("a", b"xyz");
-    message.properties = MessageProperties {
+    message.properties = MessageProperties::from(PropertyValues {
         message_expiry_interval: Some(100),
         content_type: Some(s("t")),
         correlation_data: Some(blob(&[1])),
         user_properties: pairs(&[("k", "v")]),
-        ..MessageProperties::default()
-    };
+        ..PropertyValues::default()
+    });
     Publish {
         topic_alias: NonZeroU16::new(1),
         subscription_identifiers: vec![1, 2, 300],

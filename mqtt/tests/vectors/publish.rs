@@ -3,7 +3,9 @@
 use std::num::NonZeroU16;
 
 use bytes::{Bytes, BytesMut};
-use mqtt::{Message, MessageProperties, Packet, Publish, Qos, ReasonCode, Side, TopicName};
+use mqtt::{
+    Message, MessageProperties, Packet, PropertyValues, Publish, Qos, ReasonCode, Side, TopicName,
+};
 
 use crate::notation::{framed, packet};
 use crate::*;
@@ -64,14 +66,14 @@ fn version_5() -> Vec<Vector> {
         |side, first, body, publish| exact(side, V5, packet(first, body), Packet::Publish(publish));
     let mut full = publish("a", b"x");
     full.topic_alias = NonZeroU16::new(2);
-    full.message.properties = MessageProperties {
+    full.message.properties = MessageProperties::from(PropertyValues {
         payload_format_indicator: Some(true),
         message_expiry_interval: Some(0),
         content_type: Some(s("t")),
         response_topic: Some(name("r/t")),
         correlation_data: Some(Bytes::new()),
         user_properties: pairs(&[("k", "v"), ("k", "w"), ("", "")]),
-    };
+    });
     let mut matched = publish("a", b"x"); // A5: three identifiers and a property
     matched.subscription_identifiers = vec![1, 128, 268_435_455];
     matched.message.properties.payload_format_indicator = Some(false);

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use mqtt::{
     Ack, AckProperties, Auth, AuthProperties, ConnAck, ConnAckProperties, Connect,
     ConnectProperties, Disconnect, DisconnectProperties, Message, MessageProperties, Packet,
-    PacketId, ProtocolVersion, Publish, Qos, ReasonCode, Side, Str, SubAck, Subscribe,
-    Subscription, SubscriptionOptions, TopicFilter, TopicName, UnsubAck, Unsubscribe, Will,
+    PacketId, PropertyValues, ProtocolVersion, Publish, Qos, ReasonCode, Side, Str, SubAck,
+    Subscribe, Subscription, SubscriptionOptions, TopicFilter, TopicName, UnsubAck, Unsubscribe,
+    Will,
 };
 
 use crate::*;
@@ -97,14 +98,14 @@ impl Random {
     fn message(&mut self, version: ProtocolVersion) -> Message {
         let mut properties = MessageProperties::default();
         if version == V5 {
-            properties = MessageProperties {
+            properties = MessageProperties::from(PropertyValues {
                 payload_format_indicator: self.maybe(Self::bool),
                 message_expiry_interval: self.maybe(Self::u32),
                 content_type: self.maybe(Self::text),
                 response_topic: self.maybe(Self::topic),
                 correlation_data: self.maybe(Self::bytes),
                 user_properties: self.pairs(),
-            };
+            });
         }
         Message {
             topic_name: self.topic(),

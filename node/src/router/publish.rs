@@ -1,6 +1,9 @@
 //! The road of a message: from its publisher, or from another node, to everybody who gets it.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+};
 
 use ahash::AHashMap;
 use ibc::{DeliveryOptions, NewEntry, NodeId, ReceivedId};
@@ -74,7 +77,7 @@ impl Router {
         let message = publication.message();
         let matches = self.find(message.topic_name.as_shared(), cache);
         let mut entries = Vec::new();
-        let mut nodes = matches.nodes.clone();
+        let mut nodes = Cow::Borrowed(matches.nodes.as_slice());
         for matched in &matches.subscribers {
             let Some(merged) = matched.for_publisher(publication.publisher()) else {
                 continue;
@@ -93,7 +96,7 @@ impl Router {
                 && !nodes.contains(&owner)
                 && owner != self.node()
             {
-                nodes.push(owner);
+                nodes.to_mut().push(owner);
             }
         }
         let mut ticket = Ticket::default();
