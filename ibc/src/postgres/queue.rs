@@ -12,15 +12,20 @@ use crate::{
 
 /// Moves entries. `$5` offset to `base`; per entry: `$6` old session, `$7` entry, `$8` message,
 /// `$9` new session, `$10` options, `$11` share or null. What is not there any more, or was sent,
-/// is not moved.
+/// is not moved. By index look-up of each, see [`READ`].
 const MOVE: &str = fenced!(
-    ", gone as (
+    ", place as materialized (
+        select x.ctid as tid, m.session_id, m.message_id, m.options, m.share, m.n
+          from unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[], $11::text[])
+               with ordinality m (old_session, id, message_id, session_id, options, share, n)
+         cross join lateral (
+            select x.ctid from queue x
+             where x.session_id = m.old_session and x.id = m.id offset 0) x)
+     , gone as (
         delete from queue q
-         using fence, unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
-                             $10::bytea[], $11::text[])
-                      with ordinality m (old_session, id, message_id, session_id, options, share, n)
-         where q.session_id = m.old_session and q.id = m.id and q.packet_id is null
-        returning m.session_id, m.message_id, m.options, m.share, m.n)
+         using fence, place p
+         where q.ctid = p.tid and q.packet_id is null
+        returning p.session_id, p.message_id, p.options, p.share, p.n)
      , entry as (
         insert into queue (session_id, id, source, message_id, options, share)
         select g.session_id, fence.base + $5 + g.n - 1, $1, g.message_id, g.options, g.share
@@ -28,21 +33,33 @@ const MOVE: &str = fenced!(
      select base from fence"
 );
 
-/// `$5` session, `$6` entry, `$7` packet identifier.
+/// `$5` session, `$6` entry, `$7` packet identifier. By index look-up of each, see [`READ`].
 const SENT: &str = fenced!(
-    ", done as (
-        update queue q set packet_id = s.packet_id
-          from fence, unnest($5::bigint[], $6::bigint[], $7::integer[]) s (session_id, id, packet_id)
-         where q.session_id = s.session_id and q.id = s.id)
+    ", place as materialized (
+        select x.ctid as tid, s.packet_id
+          from unnest($5::bigint[], $6::bigint[], $7::integer[]) s (session_id, id, packet_id)
+         cross join lateral (
+            select x.ctid from queue x
+             where x.session_id = s.session_id and x.id = s.id offset 0) x)
+     , done as (
+        update queue q set packet_id = p.packet_id
+          from fence, place p
+         where q.ctid = p.tid)
      select base from fence"
 );
 
-/// `$5` session, `$6` entry.
+/// `$5` session, `$6` entry. By index look-up of each, see [`READ`].
 const RELEASED: &str = fenced!(
-    ", done as (
+    ", place as materialized (
+        select x.ctid as tid
+          from unnest($5::bigint[], $6::bigint[]) s (session_id, id)
+         cross join lateral (
+            select x.ctid from queue x
+             where x.session_id = s.session_id and x.id = s.id offset 0) x)
+     , done as (
         update queue q set is_released = true
-          from fence, unnest($5::bigint[], $6::bigint[]) s (session_id, id)
-         where q.session_id = s.session_id and q.id = s.id)
+          from fence, place p
+         where q.ctid = p.tid)
      select base from fence"
 );
 

@@ -32,10 +32,8 @@ async fn three_nodes_that_start_at_once_make_one_schema() {
         a.map(drop).unwrap();
         b.map(drop).unwrap();
         c.map(drop).unwrap();
-        assert_eq!(
-            server::number(&url, "select count(*) from _sqlx_migrations").await,
-            1
-        );
+        let gaps = "select max(version) - count(*) from _sqlx_migrations where success";
+        assert_eq!(server::number(&url, gaps).await, 0);
         assert!(open().await.is_ok());
     }
 }
@@ -50,6 +48,8 @@ async fn a_newer_schema_is_refused() {
     let newer =
         "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
                  values (99, 'later', true, '', 0)";
+    let newest = "select max(version) from _sqlx_migrations";
+    let newest = server::number(&url, newest).await;
     server::execute(&url, newer).await.unwrap();
     let error = refused(&url).await;
     let OpenError::SchemaNewer {
@@ -58,7 +58,7 @@ async fn a_newer_schema_is_refused() {
     else {
         panic!("{error}")
     };
-    assert_eq!((*key, *found, *known), ("cluster.database_url", 99, 1));
+    assert_eq!((*key, *found, *known), ("cluster.database_url", 99, newest));
     // The lock of the migrator is free.
     let locks = "select count(*) from pg_locks where locktype = 'advisory'
                     and database = (select oid from pg_database where datname = current_database())";
