@@ -95,6 +95,20 @@ pub enum OpenError {
         /// The newest version this program knows.
         known: i64,
     },
+    /// A node that runs has the file, and its schema is of an older release.
+    #[error(
+        "{key}: the schema in {address} is of version {found}, this program needs {known}, and a node uses it; restart that node with this release first"
+    )]
+    SchemaOlder {
+        /// The setting at fault.
+        key: &'static str,
+        /// The database.
+        address: String,
+        /// The version found.
+        found: i64,
+        /// The version this program needs.
+        known: i64,
+    },
     /// The migrations failed.
     #[error("{key}: cannot create or upgrade the schema in {address}")]
     Migrate {

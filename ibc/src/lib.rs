@@ -2,7 +2,8 @@
 //!
 //! Nodes never connect to each other. The truth (members, sessions, queues, retained messages,
 //! wills) is behind [`Store`], on Postgres for a cluster and on SQLite for one node alone; what
-//! travels from node to node is behind [`Forward`]. All SQL of shared state is in this crate.
+//! travels from node to node is behind [`Forward`]; the users that people configure are behind
+//! [`Users`]. All SQL of shared state is in this crate.
 //! It owns no socket to a client and decides nothing about MQTT: it stores and carries.
 
 mod batch;
@@ -18,6 +19,7 @@ mod record;
 mod session;
 pub mod sqlite;
 mod store;
+mod user;
 mod wire;
 
 pub use batch::{
@@ -35,3 +37,4 @@ pub use session::{
     SessionSnapshot, SharedEntry, StoredSubscription,
 };
 pub use store::Store;
+pub use user::{MAX_USERNAME_BYTES, SCRAM_KEY_BYTES, ScramKeys, User, Users};

@@ -13,6 +13,7 @@ mod fence;
 mod frame;
 mod locks;
 mod message;
+mod mqtt_user;
 mod node;
 mod open;
 mod pool;
@@ -20,6 +21,7 @@ mod presence;
 mod queue;
 mod received;
 mod retained;
+mod secret;
 mod session;
 mod subscription;
 mod sweep;
@@ -38,7 +40,7 @@ use self::presence::Presence;
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, Cursor, DueWill, Ended, EntryId, Epoch, Forward,
     Frame, JoinError, Joined, Kept, Member, NodeId, NodeState, OpenError, QueuedEntry,
-    ReceivedFrame, RetainedMessage, SessionId, SessionSnapshot, Store, StoreError,
+    ReceivedFrame, RetainedMessage, SessionId, SessionSnapshot, Store, StoreError, User, Users,
 };
 
 /// How a node uses the database.
@@ -186,6 +188,33 @@ impl Store for Postgres {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         on_connection!(self, c => sweep::sweep(c, self.names, &self.swept))
+    }
+}
+
+#[async_trait]
+impl Users for Postgres {
+    async fn user(&self, username: &str) -> Result<Option<User>, StoreError> {
+        on_connection!(self, c => mqtt_user::read_one(c, username))
+    }
+
+    async fn users(&self, after: &str, limit: usize) -> Result<Vec<User>, StoreError> {
+        on_connection!(self, c => mqtt_user::read(c, after, limit))
+    }
+
+    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+        on_connection!(self, c => mqtt_user::insert(c, user))
+    }
+
+    async fn put_user(&self, user: &User) -> Result<(), StoreError> {
+        on_connection!(self, c => mqtt_user::upsert(c, user))
+    }
+
+    async fn remove_user(&self, username: &str) -> Result<bool, StoreError> {
+        on_connection!(self, c => mqtt_user::delete(c, username))
+    }
+
+    async fn secret(&self, name: &str, candidate: &[u8]) -> Result<Vec<u8>, StoreError> {
+        on_connection!(self, c => secret::share(c, name, candidate))
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Opened {
 }
 
 /// In order; the first has number 1.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "shared state",
         include_str!("../../migrations/postgres/0001_shared_state.sql"),
@@ -36,6 +36,10 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "frames in pages",
         include_str!("../../migrations/postgres/0002_frames_in_pages.sql"),
+    ),
+    (
+        "users",
+        include_str!("../../migrations/postgres/0003_users.sql"),
     ),
 ];
 

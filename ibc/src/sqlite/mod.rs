@@ -1,14 +1,16 @@
 //! The shared state of one node alone, on SQLite.
 //!
-//! One process has the file. One connection writes, one transaction after the other; two
+//! One process has the file; beside it `causeway user` may change the users. One connection writes, one transaction after the other; two
 //! read. Each has a thread of its own, so nothing here blocks the runtime. SQL of a table is in the file
 //! of that name.
 
+mod mqtt_user;
 mod node;
 mod open;
 mod queue;
 mod received;
 mod retained;
+mod secret;
 mod session;
 mod subscription;
 mod transactions;
@@ -21,10 +23,11 @@ use async_trait::async_trait;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::open::{Beside, Opened};
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Kept,
     Member, NodeId, NodeState, OpenError, QueuedEntry, RetainedMessage, SessionId, SessionSnapshot,
-    Store, StoreError,
+    Store, StoreError, User, Users,
 };
 
 /// What a commit survives.
@@ -42,7 +45,7 @@ pub struct Sqlite {
     writer: Mutex<Writer>,
     readers: [Mutex<SqliteConnection>; 2],
     /// Keeps other processes out.
-    _lock: Mutex<SqliteConnection>,
+    _lock: Option<Mutex<SqliteConnection>>,
 }
 
 struct Writer {
@@ -58,15 +61,33 @@ impl Sqlite {
     ///
     /// [`OpenError`], which names `store.path`; also if another process uses the file.
     pub async fn open(path: &Path, synchronous: Synchronous) -> Result<Self, OpenError> {
-        let opened = open::open(path, synchronous).await?;
-        Ok(Self {
+        let opened = open::open(path, synchronous, Beside::Nobody).await?;
+        Ok(Self::new(opened))
+    }
+
+    /// Opens the file for [`Users`] only, also while a node uses it. If none does, the file and its
+    /// schema are made as by [`Sqlite::open`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; also if the node that uses it has another schema than this program.
+    pub async fn open_beside(
+        path: &Path,
+        synchronous: Synchronous,
+    ) -> Result<impl Users, OpenError> {
+        let opened = open::open(path, synchronous, Beside::Node).await?;
+        Ok(Self::new(opened))
+    }
+
+    fn new(opened: Opened) -> Self {
+        Self {
             writer: Mutex::new(Writer {
                 connection: opened.writer,
                 swept: transactions::Position::default(),
             }),
             readers: opened.readers.map(Mutex::new),
-            _lock: Mutex::new(opened.lock),
-        })
+            _lock: opened.lock.map(Mutex::new),
+        }
     }
 
     /// A connection for reading: one that is free, if there is one.
@@ -79,11 +100,19 @@ impl Sqlite {
     }
 }
 
+/// A transaction starts with the lock for writing: `causeway user` may write from another process,
+/// and one that had read before would then be refused at once and not wait.
+const BEGIN: &str = "begin immediate";
+
 /// Runs a call in a transaction of the writer.
 macro_rules! write {
     ($self:ident, $c:ident => $call:expr) => {{
         let mut writer = $self.writer.lock().await;
-        let mut $c = writer.connection.begin().await.map_err(StoreError::from)?;
+        let mut $c = writer
+            .connection
+            .begin_with(BEGIN)
+            .await
+            .map_err(StoreError::from)?;
         let result = $call.await?;
         $c.commit().await.map_err(StoreError::from)?;
         Ok(result)
@@ -166,11 +195,38 @@ impl Store for Sqlite {
     async fn sweep(&self) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;
         let Writer { connection, swept } = &mut *writer;
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(BEGIN).await?;
         let (position, rows) = transactions::sweep(&mut tx, *swept).await?;
         tx.commit().await?;
         *swept = position;
         Ok(rows)
+    }
+}
+
+#[async_trait]
+impl Users for Sqlite {
+    async fn user(&self, username: &str) -> Result<Option<User>, StoreError> {
+        mqtt_user::read_one(&mut *self.reader().await, username).await
+    }
+
+    async fn users(&self, after: &str, limit: usize) -> Result<Vec<User>, StoreError> {
+        mqtt_user::read(&mut *self.reader().await, after, limit).await
+    }
+
+    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+        write!(self, c => mqtt_user::insert(&mut c, user))
+    }
+
+    async fn put_user(&self, user: &User) -> Result<(), StoreError> {
+        write!(self, c => mqtt_user::upsert(&mut c, user))
+    }
+
+    async fn remove_user(&self, username: &str) -> Result<bool, StoreError> {
+        write!(self, c => mqtt_user::delete(&mut c, username))
+    }
+
+    async fn secret(&self, name: &str, candidate: &[u8]) -> Result<Vec<u8>, StoreError> {
+        write!(self, c => secret::share(&mut c, name, candidate))
     }
 }
 

@@ -8,7 +8,7 @@ use ibc::postgres::{Postgres, PostgresOptions};
 use ibc::sqlite::{Sqlite, Synchronous};
 use ibc::{
     Batch, Claim, Claimed, Joined, NewEntry, NewMessage, NewWill, NodeId, SessionId, Store,
-    StoredSubscription,
+    StoredSubscription, Users,
 };
 use mqtt::{SubscriptionOptions, TopicFilter};
 use sqlx::{Connection as _, SqliteConnection};
@@ -20,10 +20,13 @@ pub const NEVER: u32 = u32::MAX;
 
 /// A database with one node.
 pub struct Bed {
-    store: Option<Box<dyn Store>>,
+    store: Option<Box<dyn Both>>,
     pub node: NodeId,
     place: Place,
 }
+
+trait Both: Store + Users {}
+impl<T: Store + Users> Both for T {}
 
 enum Place {
     Postgres(String),
@@ -52,6 +55,10 @@ impl Bed {
     }
 
     pub fn store(&self) -> &dyn Store {
+        &**self.store.as_ref().unwrap()
+    }
+
+    pub fn users(&self) -> &dyn Users {
         &**self.store.as_ref().unwrap()
     }
 
@@ -145,7 +152,7 @@ impl Drop for Bed {
 }
 
 impl Place {
-    async fn store(&self) -> Box<dyn Store> {
+    async fn store(&self) -> Box<dyn Both> {
         match self {
             Self::Postgres(url) => Box::new(postgres(url).await),
             Self::Sqlite(path) => Box::new(Sqlite::open(path, Synchronous::Normal).await.unwrap()),

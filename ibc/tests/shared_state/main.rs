@@ -17,6 +17,7 @@ mod membership;
 mod opening;
 mod server;
 mod sweep;
+mod users;
 mod wills;
 
 /// Makes a test of each function, on Postgres and on SQLite.
