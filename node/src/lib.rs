@@ -3,7 +3,7 @@
 //! ```text
 //! clients ── listener ─ connection ─ handle ─┬─ auth
 //! database ─ feed ───────────────────────────┼─ session  router  retain
-//! people ─── api, timer ─────────────────────┴─ delivery  cluster          crates: ibc, mqtt
+//! people ─── api, timer, user ───────────────┴─ delivery  cluster          crates: ibc, mqtt
 //! ```
 //!
 //! Calls go right and down, never back. `tests/rooms.rs` holds the map.
@@ -24,6 +24,9 @@ mod session;
 mod shutdown;
 pub mod telemetry;
 mod timer;
+mod user;
 
+pub use auth::{NewUserError, RandomError, scram};
 pub use listener::BindError;
 pub use node::{Node, StartError};
+pub use user::{Existing, UserError, UserList};

@@ -1,6 +1,7 @@
-//! The command line: `serve`, `check-conf`, `healthcheck`.
+//! The command line: `serve`, `check-conf`, `healthcheck`, `user`.
 
 mod healthcheck;
+mod user_command;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -28,6 +29,9 @@ enum Command {
         #[arg(long, default_value = "http://127.0.0.1:8080/readyz")]
         url: String,
     },
+    /// Manage the users who may connect with auth.mode = "default"; nodes may run meanwhile.
+    #[command(subcommand)]
+    User(user_command::UserCommand),
 }
 
 /// Settings: defaults < file < CAUSEWAY_* environment < --set.
@@ -69,6 +73,7 @@ fn run(command: Command) -> Result<(), (u8, String)> {
             Ok(())
         }
         Command::Healthcheck { url } => healthcheck::check(&url).map_err(|text| (FAILURE, text)),
+        Command::User(command) => user_command::run(command),
     }
 }
 

@@ -13,8 +13,9 @@ use tracing::{info, warn};
 
 use crate::{
     api,
+    auth::Auth,
     cluster::{Cluster, Databases, Lane},
-    config::{Bind, Config, Synchronous, host_name},
+    config::{Bind, Config, host_name},
     feed::Feed,
     handle::Rooms,
     listener::{self, BindError, Bound},
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The cluster does not let this node in.
     #[error(transparent)]
     Join(#[from] ibc::JoinError),
+    /// What the nodes know together about users cannot be read.
+    #[error("authentication cannot be started")]
+    Auth(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The metrics contradict each other.
     #[error("metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
@@ -83,8 +87,11 @@ impl Node {
         let tcp = bind("listener.tcp", config.listener.tcp)?;
         let http = bind("http.listen", config.http.listen)?;
         let metrics = Arc::new(Metrics::new(&config.node.name)?);
-        let databases = open(&config).await?;
+        let (databases, users) = open(&config).await?;
         let shutdown = Shutdown::default();
+        let auth = Auth::start(&config, users, &shutdown)
+            .await
+            .map_err(|error| StartError::Auth(Box::new(error)))?;
         let (cluster, changes) =
             Cluster::join(databases, &config, Arc::clone(&metrics), &shutdown).await?;
         info!(name = %config.node.name, node_id = %cluster.node, version = env!("CARGO_PKG_VERSION"), "node joined");
@@ -96,6 +103,7 @@ impl Node {
         ));
         let rooms = Arc::new(Rooms {
             config,
+            auth,
             cluster,
             router,
             retain,
@@ -187,18 +195,16 @@ impl Node {
     }
 }
 
-async fn open(config: &Config) -> Result<Databases, ibc::OpenError> {
+async fn open(config: &Config) -> Result<(Databases, Arc<dyn ibc::Users>), ibc::OpenError> {
     let url = &config.cluster.database_url;
     if url.is_empty() {
-        let synchronous = match config.store.sync {
-            Synchronous::Full => ibc::sqlite::Synchronous::Full,
-            Synchronous::Normal => ibc::sqlite::Synchronous::Normal,
-        };
-        let store = Sqlite::open(&config.store.path, synchronous).await?;
-        return Ok(Databases {
-            store: Arc::new(store),
+        let synchronous = config.store.sync.into();
+        let sqlite = Arc::new(Sqlite::open(&config.store.path, synchronous).await?);
+        let databases = Databases {
+            store: Arc::<Sqlite>::clone(&sqlite),
             forward: None,
-        });
+        };
+        return Ok((databases, sqlite));
     }
     let options = PostgresOptions {
         max_connections: config.cluster.max_connections,
@@ -206,11 +212,11 @@ async fn open(config: &Config) -> Result<Databases, ibc::OpenError> {
         lease: config.cluster.lease,
     };
     let postgres = Arc::new(Postgres::open(url, options).await?);
-    let store: Arc<dyn ibc::Store> = Arc::<Postgres>::clone(&postgres);
-    Ok(Databases {
-        store,
-        forward: Some(postgres),
-    })
+    let databases = Databases {
+        store: Arc::<Postgres>::clone(&postgres),
+        forward: Some(Arc::<Postgres>::clone(&postgres)),
+    };
+    Ok((databases, postgres))
 }
 
 /// Until it takes clients a node refuses them, so that a load balancer tries the next one.

@@ -34,6 +34,19 @@ impl Shutdown {
         tokio::spawn(self.tasks.track_future(task));
     }
 
+    /// Runs `work` on a thread where it may block or compute for long. None if it panicked, or the
+    /// process ends. It goes on when the future is dropped.
+    pub async fn compute<T, F>(&self, work: F) -> Option<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.tasks
+            .track_future(tokio::task::spawn_blocking(work))
+            .await
+            .ok()
+    }
+
     /// Asks all rooms to let clients go.
     pub fn drain(&self) {
         self.drain.cancel();

@@ -223,7 +223,7 @@ fn is_loopback(address: SocketAddr) -> bool {
     address.ip().is_loopback()
 }
 
-fn numbers(config: &Config) -> [(&'static str, i64, RangeInclusive<i64>); 12] {
+fn numbers(config: &Config) -> [(&'static str, i64, RangeInclusive<i64>); 13] {
     let mqtt = &config.mqtt;
     let listener = &config.listener;
     [
@@ -237,6 +237,11 @@ fn numbers(config: &Config) -> [(&'static str, i64, RangeInclusive<i64>); 12] {
             "cluster.max_connections",
             config.cluster.max_connections.into(),
             4..=100,
+        ),
+        (
+            "auth.scram_iterations",
+            config.auth.scram_iterations.into(),
+            4096..=1_000_000,
         ),
         (
             "mqtt.session_expiry_interval",
@@ -284,6 +289,16 @@ fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Durati
             second..=second * 600,
         ),
     ]
+}
+
+/// The password that `causeway user add` takes from the environment, `CAUSEWAY_PASSWORD`.
+#[must_use]
+pub fn password() -> Option<String> {
+    Env::raw()
+        .only(&["CAUSEWAY_PASSWORD"])
+        .iter()
+        .next()
+        .map(|(_, value)| value)
 }
 
 /// The name of this host, for `node.name`.

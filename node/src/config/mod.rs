@@ -3,6 +3,7 @@
 //! Owns files and environment: no other room reads either. Later sources win: defaults, the
 //! file of `--conf`, `CAUSEWAY_*` in the environment, `--set`.
 
+mod auth;
 mod cluster;
 mod listener;
 mod load;
@@ -13,10 +14,11 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use auth::{Auth, AuthMode};
 pub use cluster::Cluster;
 pub use listener::{Listener, ProxyProtocol};
 pub(crate) use load::host_name;
-pub use load::{ConfigError, Problem, load};
+pub use load::{ConfigError, Problem, load, password};
 pub use mqtt::Mqtt;
 pub use store::{Store, Synchronous};
 
@@ -110,33 +112,6 @@ impl From<Bind> for String {
             Bind::At(address) => address.to_string(),
         }
     }
-}
-
-/// Who may connect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// `disabled`: everybody. Fixed until restart.
-    pub mode: AuthMode,
-    /// Whether addresses beyond loopback may be bound while `mode` is `disabled`.
-    pub allow_anonymous_remote: bool,
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self {
-            mode: AuthMode::Disabled,
-            allow_anonymous_remote: false,
-        }
-    }
-}
-
-/// How clients are authenticated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthMode {
-    /// Everybody may connect, whatever user name and password they send.
-    Disabled,
 }
 
 /// How a node stops.

@@ -33,3 +33,12 @@ pub enum Synchronous {
     /// At checkpoints.
     Normal,
 }
+
+impl From<Synchronous> for ibc::sqlite::Synchronous {
+    fn from(synchronous: Synchronous) -> Self {
+        match synchronous {
+            Synchronous::Full => Self::Full,
+            Synchronous::Normal => Self::Normal,
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! Owns the socket, the buffers and the clocks of the connection, and writes every DISCONNECT and
 //! CONNACK. It knows when something is due, never what it means.
 
+mod authentication;
 mod opening;
 mod transport;
 
@@ -40,13 +41,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut transport = Transport::new(stream, Arc::clone(&rooms.metrics));
-    let limit = rooms.config.mqtt.connect_timeout;
-    let opened = tokio::time::timeout(limit, opening::open(&mut transport, peer, &rooms)).await;
-    let Ok(Some(opened)) = opened else {
+    let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
+    let opened =
+        tokio::time::timeout_at(deadline, opening::open(&mut transport, peer, &rooms)).await;
+    let Ok(Some(mut opened)) = opened else {
         if opened.is_err() {
             rooms.metrics.reject_packet("connect_timeout");
             debug!(%peer, "no CONNECT in time");
         }
+        return;
+    };
+    let authenticated =
+        authentication::authenticate(&mut transport, &mut opened, deadline, &rooms).await;
+    let Some(authenticated) = authenticated else {
         return;
     };
     let opening::Opened {
@@ -55,7 +62,8 @@ where
         peer,
     } = opened;
     let keep_alive = rooms.config.mqtt.keep_alive(connect.keep_alive);
-    let Some(session) = opening::admit(&mut transport, connect, peer, &rooms).await else {
+    let Some(session) = opening::admit(&mut transport, connect, authenticated, peer, &rooms).await
+    else {
         return;
     };
     rooms.metrics.connections.inc();
@@ -148,6 +156,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             && self.transport.output.len() < HIGH_WATER
             && self.session.owed.len() < MOST_OWED;
         let deadline = self.silence.map(|silence| self.heard + silence);
+        let is_authenticating = self
+            .session
+            .reauthentication
+            .as_ref()
+            .is_some_and(|exchange| exchange.is_working());
         let is_held = awaits_commit && !self.rooms.cluster.may_acknowledge();
         tokio::select! {
             biased;
@@ -167,6 +180,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             () = self.session.outbox.changed() => None,
             changed = self.progress.changed(), if awaits_commit => {
                 changed.is_err().then_some(End::Silent)
+            }
+            step = handle::reauthentication(&mut self.session.reauthentication), if is_authenticating => {
+                let mut cx = Context {
+                    rooms: &self.rooms,
+                    session: &mut self.session,
+                    output: &mut self.transport.output,
+                };
+                let done = handle::reauthenticated(&mut cx, step);
+                done.err().map(|reject| self.reject(&reject))
             }
             () = self.rooms.cluster.room(), if !has_room => None,
             () = tokio::time::sleep(LEASE_CHECK), if is_held => None,

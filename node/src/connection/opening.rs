@@ -3,8 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use mqtt::{
-    ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Packet, PacketType, ProtocolVersion,
-    ReasonCode, Side,
+    ConnAck, Connect, DecodeError, Decoder, Packet, PacketType, ProtocolVersion, ReasonCode, Side,
 };
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     config::ProxyProtocol,
-    handle::{self, Rooms},
+    handle::{self, Authenticated, Rooms},
     session::Session,
     telemetry::chain,
 };
@@ -60,7 +59,10 @@ where
     }
 }
 
-async fn read<S: AsyncRead + AsyncWrite + Unpin>(transport: &mut Transport<S>) -> Option<()> {
+/// Moves bytes once. Nothing if the connection is over.
+pub(super) async fn read<S: AsyncRead + AsyncWrite + Unpin>(
+    transport: &mut Transport<S>,
+) -> Option<()> {
     match transport.exchange(true).await {
         Ok(Exchange::Moved { .. }) => Some(()),
         Ok(Exchange::Closed) | Err(_) => None,
@@ -154,13 +156,19 @@ async fn answer<S>(transport: &mut Transport<S>, version: ProtocolVersion, reaso
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let properties = Box::new(ConnAckProperties::default());
-    let packet = Packet::ConnAck(ConnAck {
-        session_present: false,
-        reason_code,
-        properties,
-    });
-    if mqtt::encode(&packet, version, &mut transport.output).is_ok() {
+    let packet = Packet::ConnAck(ConnAck::new(false, reason_code));
+    send_last(transport, version, &packet).await;
+}
+
+/// The last packet before the connection is closed.
+pub(super) async fn send_last<S>(
+    transport: &mut Transport<S>,
+    version: ProtocolVersion,
+    packet: &Packet,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if mqtt::encode(packet, version, &mut transport.output).is_ok() {
         transport.flush(LAST_WORD).await;
     }
 }
@@ -169,6 +177,7 @@ where
 pub(super) async fn admit<S>(
     transport: &mut Transport<S>,
     connect: Connect,
+    authenticated: Authenticated,
     peer: SocketAddr,
     rooms: &Arc<Rooms>,
 ) -> Option<Session>
@@ -177,7 +186,7 @@ where
 {
     let version = connect.version;
     let client_id = connect.client_id.clone();
-    match handle::connect(rooms, connect).await {
+    match handle::connect(rooms, connect, authenticated).await {
         Ok((session, connack)) => {
             let packet = Packet::ConnAck(connack);
             if let Err(error) = mqtt::encode(&packet, version, &mut transport.output) {

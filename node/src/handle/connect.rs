@@ -11,7 +11,7 @@ use std::{
 use ibc::{Claim, Claimed, Detached, NewWill, WillFate};
 use mqtt::{ConnAck, ConnAckProperties, Connect, PacketId, ProtocolVersion, Qos, ReasonCode, Str};
 
-use super::Rooms;
+use super::{Rooms, auth::Authenticated};
 use crate::{
     auth,
     cluster::{ClaimError, Urgency},
@@ -26,9 +26,15 @@ const PROTOCOL_MAXIMUM: u32 = mqtt::MAXIMUM_PACKET_SIZE_BYTES;
 /// Why a client may not connect; told in CONNACK.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// Not authenticated.
+    /// Not authenticated [MQTT-4.12.0-4].
     #[error(transparent)]
     Auth(#[from] auth::Denied),
+    /// A packet during the authentication that cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] mqtt::DecodeError),
+    /// An AUTH packet would be larger than the client accepts [MQTT-3.1.2-24]. 0x95.
+    #[error("an AUTH packet would be larger than the client accepts")]
+    AnswerTooLarge,
     /// The session registry does not answer; the client may repeat. 0x88.
     #[error(transparent)]
     Claim(#[from] ClaimError),
@@ -48,6 +54,8 @@ impl Refusal {
     pub(crate) fn reason_code(&self) -> ReasonCode {
         match self {
             Self::Auth(denied) => denied.reason_code(),
+            Self::Malformed(error) => error.reason_code(),
+            Self::AnswerTooLarge => ReasonCode::PacketTooLarge,
             Self::Claim(ClaimError::Unavailable) => ReasonCode::ServerUnavailable,
             Self::WillQos => ReasonCode::QosNotSupported,
             Self::WillTopic => ReasonCode::TopicNameInvalid,
@@ -64,11 +72,11 @@ impl Refusal {
 pub(crate) async fn connect(
     rooms: &Arc<Rooms>,
     packet: Connect,
+    authenticated: Authenticated,
 ) -> Result<(Session, ConnAck), Refusal> {
     if rooms.shutdown.is_draining() {
         return Err(Refusal::Stopping);
     }
-    auth::admit(&packet)?;
     let settings = &rooms.config.mqtt;
     if packet
         .will
@@ -117,7 +125,8 @@ pub(crate) async fn connect(
         // It had been stored until now: its queue is delivered, and then it ends.
         outbox.control(Control::Poke);
     }
-    let answer = connack(rooms, &packet, assigned, &claimed, expiry_interval);
+    let mut answer = connack(rooms, &packet, assigned, &claimed, expiry_interval);
+    let identity = authenticated.welcome(&mut answer);
     let has_shared = claimed
         .kept
         .subscriptions
@@ -132,6 +141,8 @@ pub(crate) async fn connect(
         epoch: claimed.epoch,
         client_id,
         version: packet.version,
+        identity,
+        reauthentication: None,
         is_stored,
         expiry_interval,
         outbox,

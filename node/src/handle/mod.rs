@@ -4,6 +4,7 @@
 //! writes answers into the output of the connection and never touches a socket.
 
 mod acknowledge;
+mod auth;
 mod close;
 mod connect;
 mod deliver;
@@ -18,12 +19,14 @@ use bytes::BytesMut;
 use mqtt::Packet;
 use tracing::warn;
 
+pub(crate) use auth::{Authenticated, Authentication, Greeting, reauthenticated, reauthentication};
 pub(crate) use close::{Cause, close};
-pub(crate) use connect::connect;
+pub(crate) use connect::{Refusal, connect};
 pub(crate) use deliver::{ask_for_page, deliver, page, settle};
 pub(crate) use reject::Reject;
 
 use crate::{
+    auth::Auth,
     cluster::Cluster,
     config::Config,
     retain::Retain,
@@ -36,6 +39,7 @@ use crate::{
 /// The rooms that connections use, built once.
 pub(crate) struct Rooms {
     pub(crate) config: Config,
+    pub(crate) auth: Auth,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) router: Arc<Router>,
     pub(crate) retain: Arc<Retain>,
@@ -93,8 +97,7 @@ pub(crate) async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next,
             close::disconnect(cx, &disconnect)?;
             return Ok(Next::Close);
         }
-        // Nobody may start an enhanced authentication that CONNECT did not [MQTT-4.12.0-7].
-        Packet::Auth(_) => return Err(Reject::Protocol("AUTH without an authentication method")),
+        Packet::Auth(packet) => auth::auth(cx, &packet)?,
         Packet::Connect(_)
         | Packet::ConnAck(_)
         | Packet::SubAck(_)

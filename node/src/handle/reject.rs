@@ -2,7 +2,7 @@
 
 use mqtt::ReasonCode;
 
-use crate::session::AliasError;
+use crate::{auth::Denied, session::AliasError};
 
 /// Why a packet is refused so that the connection ends. Each room contributes its own error;
 /// this one gives them a meaning on the wire.
@@ -23,6 +23,12 @@ pub(crate) enum Reject {
     /// A topic name with more levels than we walk.
     #[error("topic name with more than {0} levels")]
     TooDeep(usize),
+    /// The re-authentication fails [MQTT-4.12.1-2].
+    #[error("re-authentication failed")]
+    Auth(#[from] Denied),
+    /// An answer that the client needs is larger than it accepts [MQTT-3.1.2-24].
+    #[error("an AUTH packet would be larger than the client accepts")]
+    AnswerTooLarge,
     /// Something that the protocol forbids.
     #[error("{0}")]
     Protocol(&'static str),
@@ -38,6 +44,8 @@ impl Reject {
             Self::WindowFull => ReasonCode::ReceiveMaximumExceeded,
             Self::TooDeep(_) => ReasonCode::TopicNameInvalid,
             Self::QosNotSupported => ReasonCode::QosNotSupported,
+            Self::Auth(denied) => denied.disconnect_code(),
+            Self::AnswerTooLarge => ReasonCode::PacketTooLarge,
         }
     }
 
@@ -49,6 +57,8 @@ impl Reject {
             Self::WindowFull => "receive_maximum",
             Self::TooDeep(_) => "topic_levels",
             Self::QosNotSupported => "maximum_qos",
+            Self::Auth(_) => "authentication",
+            Self::AnswerTooLarge => "answer_too_large",
             Self::Protocol(_) => "protocol",
         }
     }

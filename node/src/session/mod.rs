@@ -19,6 +19,7 @@ pub(crate) use registry::Registry;
 pub(crate) use window::{InFlight, Phase, Window};
 
 use crate::{
+    auth::{Exchange, Identity},
     cluster::Ticket,
     delivery::{Delivery, Outbox},
     router::TopicCache,
@@ -30,6 +31,10 @@ pub(crate) struct Session {
     pub(crate) epoch: Epoch,
     pub(crate) client_id: Str,
     pub(crate) version: ProtocolVersion,
+    /// Who the connection is of.
+    pub(crate) identity: Identity,
+    /// A re-authentication under way (section 4.12.1).
+    pub(crate) reauthentication: Option<Box<Exchange>>,
     /// Whether it outlives the connection and is kept in the database.
     pub(crate) is_stored: bool,
     /// Session Expiry Interval in seconds.
