@@ -19,7 +19,7 @@ async fn check_conf_accepts_the_defaults() {
 async fn help_lists_the_commands() {
     let finished = Command::new(&["--help"]).run().await;
     assert_eq!(finished.code, Some(0));
-    for word in ["serve", "check-conf", "healthcheck"] {
+    for word in ["serve", "check-conf", "healthcheck", "user"] {
         assert!(finished.stdout.contains(word), "no {word} in {finished:?}");
     }
 }

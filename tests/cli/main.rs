@@ -12,6 +12,7 @@ mod commands;
 mod database;
 mod settings;
 mod sockets;
+mod user;
 
 use harness::{Command, Finished};
 

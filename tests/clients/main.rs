@@ -14,3 +14,4 @@ mod npm;
 mod paho;
 mod pub_sub_client;
 mod rumqtt;
+mod scram;

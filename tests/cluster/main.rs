@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod auth;
 mod drain;
 mod everyone;
 mod exactly_once;

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 
-use crate::{Builder, Metrics, PATIENCE, Process, Response, Scratch, binary, http, process};
+use crate::{
+    Builder, Command, Metrics, PATIENCE, Process, Response, Scratch, binary, http, process,
+};
 
 /// How a node is started.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +111,29 @@ impl TestNode {
         self.process = Some(Process::start(command, self.log()));
     }
 
+    /// `causeway user` with arguments, on the database of this node.
+    #[must_use]
+    pub fn user_command(&self, arguments: &[&str]) -> Command {
+        let url = format!("cluster.database_url={}", self.options.database_url);
+        let all = [
+            &["user"],
+            arguments,
+            &["--set", "store.path=causeway.db", "--set", &url],
+        ];
+        Command::new(&all.concat()).folder(self.scratch.path())
+    }
+
+    /// Adds a user or gives them a new password, whether or not it runs.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub async fn add_user(&self, username: &str, password: &str) {
+        let command = self.user_command(&["add", "--password-stdin", "--replace", username]);
+        let finished = command.stdin(&format!("{password}\n")).run().await;
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+
     fn log(&self) -> PathBuf {
         self.scratch.path().join(format!("log.{}", self.starts))
     }
@@ -189,6 +214,17 @@ impl TestNode {
     #[must_use]
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
+
+    /// What is in its folder: its database, its logs.
+    ///
+    /// # Panics
+    ///
+    /// If that cannot be read.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.scratch.path()).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
     }
 
     /// Whether it has been started and neither stopped nor killed by us.

@@ -43,6 +43,7 @@ pub struct Finished {
 #[derive(Debug)]
 pub struct Command {
     command: std::process::Command,
+    stdin: Option<String>,
 }
 
 impl Command {
@@ -51,13 +52,23 @@ impl Command {
     pub fn new(arguments: &[&str]) -> Self {
         let mut command = process::mortal(binary());
         command.args(arguments);
-        Self { command }
+        Self {
+            command,
+            stdin: None,
+        }
     }
 
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.command.env(key, value);
+        self
+    }
+
+    /// What it finds on standard input; nothing if not set.
+    #[must_use]
+    pub fn stdin(mut self, text: &str) -> Self {
+        self.stdin = Some(text.to_owned());
         self
     }
 
@@ -76,8 +87,14 @@ impl Command {
     pub async fn run(mut self) -> Finished {
         let scratch = Scratch::new("command");
         let (out, err) = (scratch.path().join("out"), scratch.path().join("err"));
+        let input = match &self.stdin {
+            Some(text) => std::fs::File::open(scratch.write("in", text))
+                .unwrap()
+                .into(),
+            None => Stdio::null(),
+        };
         self.command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(std::fs::File::create(&out).unwrap())
             .stderr(std::fs::File::create(&err).unwrap());
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();

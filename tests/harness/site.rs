@@ -66,6 +66,11 @@ impl Site {
         self.builder(client_id).connect().await
     }
 
+    /// Adds a user or gives them a new password.
+    pub async fn add_user(&self, username: &str, password: &str) {
+        self.nodes()[0].add_user(username, password).await;
+    }
+
     /// The sum of a metric over all nodes.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let mut sum = 0.0;

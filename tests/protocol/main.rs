@@ -9,6 +9,7 @@
 )]
 
 mod alias;
+mod auth;
 mod connect;
 mod expiry;
 mod flow;
@@ -16,10 +17,12 @@ mod handshake;
 mod http;
 mod keep_alive;
 mod limits;
+mod login;
 mod malformed;
 mod persistent;
 mod proxy;
 mod quality;
+mod reauth;
 mod retained;
 mod scale;
 mod share;

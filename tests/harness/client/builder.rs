@@ -8,13 +8,13 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use mqtt::{
-    Ack, ConnAck, Connect, ConnectProperties, Decoder, Disconnect, Message, Packet,
-    ProtocolVersion, ReasonCode, Side, Str, Will,
+    Ack, Auth, AuthProperties, ConnAck, Connect, ConnectProperties, Decoder, Disconnect, Message,
+    Packet, ProtocolVersion, ReasonCode, Side, Str, Will,
 };
 use tokio::{net::TcpStream, time::timeout};
 
 use super::Client;
-use crate::{LIMIT, Session};
+use crate::{LIMIT, Scram, Session};
 
 /// How a connection attempt failed.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ pub struct Builder {
     session: Session,
     manual: bool,
     before: Bytes,
+    scram: Option<Scram>,
 }
 
 impl Builder {
@@ -77,6 +78,7 @@ impl Builder {
             session: Session::default(),
             manual: false,
             before: Bytes::new(),
+            scram: None,
         }
     }
 
@@ -132,6 +134,16 @@ impl Builder {
     pub fn credentials(mut self, username: &str, password: &str) -> Self {
         self.connect.username = Some(Str::new(username).unwrap());
         self.connect.password = Some(Bytes::copy_from_slice(password.as_bytes()));
+        self
+    }
+
+    /// SCRAM-SHA-256, with the first message in CONNECT.
+    #[must_use]
+    pub fn scram(mut self, scram: Scram) -> Self {
+        let properties = &mut self.connect.properties;
+        properties.authentication_method = Some(Str::from_static(Scram::METHOD));
+        properties.authentication_data = Some(scram.first());
+        self.scram = Some(scram);
         self
     }
 
@@ -216,18 +228,14 @@ impl Builder {
         }
     }
 
-    /// Connects, unless the server refuses.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`].
+    /// Sends CONNECT and waits for nothing; `None` if nobody listens.
     ///
     /// # Panics
     ///
-    /// If the server does not answer in time.
-    pub async fn try_connect(self) -> Result<Client, Refused> {
+    /// Never.
+    pub async fn start(self) -> Option<Client> {
         let Ok(stream) = TcpStream::connect(self.address).await else {
-            return Err(Refused::Closed);
+            return None;
         };
         stream.set_nodelay(true).unwrap();
         let maximum = self.connect.properties.maximum_packet_size;
@@ -253,9 +261,35 @@ impl Builder {
             alias_maximum: self.connect.properties.topic_alias_maximum.unwrap_or(0),
         };
         client.queue(&Packet::Connect(Box::new(self.connect)));
-        let answer = timeout(LIMIT * 2, client.next_packet()).await;
+        client.flush().await;
+        Some(client)
+    }
+
+    /// Connects, unless the server refuses.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    ///
+    /// # Panics
+    ///
+    /// If the server does not answer in time.
+    pub async fn try_connect(self) -> Result<Client, Refused> {
+        let mut scram = self.scram.clone();
+        let Some(mut client) = self.start().await else {
+            return Err(Refused::Closed);
+        };
+        let mut answer = timeout(LIMIT * 2, client.next_packet()).await;
+        if let (Ok(Some(Packet::Auth(auth))), Some(scram)) = (&answer, &mut scram) {
+            client.answer_challenge(auth, scram).await;
+            answer = timeout(LIMIT * 2, client.next_packet()).await;
+        }
         match answer.expect("no answer to CONNECT") {
             Some(Packet::ConnAck(connack)) if connack.reason_code == ReasonCode::Success => {
+                if let Some(scram) = &scram {
+                    let data = connack.properties.authentication_data.as_ref();
+                    assert!(scram.trusts(data), "the server does not know the user");
+                }
                 client.connack = connack;
             }
             Some(Packet::ConnAck(connack)) => return Err(Refused::ConnAck(connack)),
@@ -270,6 +304,43 @@ impl Builder {
 }
 
 impl Client {
+    /// Answers the challenge of an enhanced authentication.
+    ///
+    /// # Panics
+    ///
+    /// If it is none.
+    pub async fn answer_challenge(&mut self, challenge: &Auth, scram: &mut Scram) {
+        assert_eq!(
+            challenge.reason_code,
+            ReasonCode::ContinueAuthentication,
+            "[MQTT-4.12.0-2]"
+        );
+        let method = challenge.properties.authentication_method.as_ref();
+        assert_eq!(
+            method.map(Str::as_str),
+            Some(Scram::METHOD),
+            "[MQTT-4.12.0-5]"
+        );
+        let data = challenge.properties.authentication_data.as_ref();
+        let data = scram.last(data.expect("a challenge"));
+        self.authenticate(ReasonCode::ContinueAuthentication, Some(data))
+            .await;
+    }
+
+    /// Sends AUTH with SCRAM-SHA-256 as its method.
+    pub async fn authenticate(&mut self, reason_code: ReasonCode, data: Option<Bytes>) {
+        let properties = AuthProperties {
+            authentication_method: Some(Str::from_static(Scram::METHOD)),
+            authentication_data: data,
+            ..AuthProperties::default()
+        };
+        self.send(&Packet::Auth(Auth {
+            reason_code,
+            properties,
+        }))
+        .await;
+    }
+
     /// [MQTT-4.4.0-1] Queues again what was not acknowledged, in order.
     fn repeat(&mut self) {
         let is_present = self.connack.session_present || self.version == ProtocolVersion::V3_1;
