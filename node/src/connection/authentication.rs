@@ -31,6 +31,9 @@ where
         Err(refusal) => {
             let reason_code = refusal.reason_code();
             rooms.metrics.refuse_connect(reason_code);
+            if let Refusal::Malformed(error) = &refusal {
+                rooms.metrics.reject_packet(error.label());
+            }
             warn!(
                 client_id = %opened.connect.client_id,
                 peer = %opened.peer,

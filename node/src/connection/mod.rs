@@ -164,6 +164,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let is_held = awaits_commit && !self.rooms.cluster.may_acknowledge();
         tokio::select! {
             biased;
+            // First, so that a client that never stops sending gets its answer, too.
+            step = handle::reauthentication(&mut self.session.reauthentication), if is_authenticating => {
+                let mut cx = Context {
+                    rooms: &self.rooms,
+                    session: &mut self.session,
+                    output: &mut self.transport.output,
+                };
+                let done = handle::reauthenticated(&mut cx, step);
+                done.err().map(|reject| self.reject(&reject))
+            }
             exchange = self.transport.exchange(may_read) => match exchange {
                 Ok(Exchange::Moved { read }) => {
                     if read > 0 {
@@ -180,15 +190,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             () = self.session.outbox.changed() => None,
             changed = self.progress.changed(), if awaits_commit => {
                 changed.is_err().then_some(End::Silent)
-            }
-            step = handle::reauthentication(&mut self.session.reauthentication), if is_authenticating => {
-                let mut cx = Context {
-                    rooms: &self.rooms,
-                    session: &mut self.session,
-                    output: &mut self.transport.output,
-                };
-                let done = handle::reauthenticated(&mut cx, step);
-                done.err().map(|reject| self.reject(&reject))
             }
             () = self.rooms.cluster.room(), if !has_room => None,
             () = tokio::time::sleep(LEASE_CHECK), if is_held => None,
