@@ -38,6 +38,7 @@ impl Node {
             format!("node.name={name}"),
             format!("cluster.database_url={}", kind.database_url),
             "listener.tcp=127.0.0.1:0".to_owned(),
+            "listener.ws=off".to_owned(),
             "http.listen=127.0.0.1:0".to_owned(),
             "log.format=json".to_owned(),
             "log.level=warn,node::listener=info".to_owned(),

@@ -154,4 +154,5 @@ none_running() {
 cluster_node_name() { say "node-$(printf '%s' "$1" | tr 123 abc)"; }
 cluster_node_number() { printf '%s' "${1#node-}" | tr abc 123; }
 cluster_mqtt_port() { say $((18830 + $1)); }
+cluster_ws_port() { say $((18840 + $1)); }
 cluster_http_port() { say $((18080 + $1)); }

@@ -1,7 +1,7 @@
 //! The Causeway broker: one node, alone on an embedded database or in a cluster on one Postgres.
 //!
 //! ```text
-//! clients ── listener ─ connection ─ handle ─┬─ auth
+//! clients ── listener ─ connection ─ handle ─┬─ auth  tls
 //! database ─ feed ───────────────────────────┼─ session  router  retain
 //! people ─── api, timer, user ───────────────┴─ delivery  cluster          crates: ibc, mqtt
 //! ```
@@ -24,9 +24,11 @@ mod session;
 mod shutdown;
 pub mod telemetry;
 mod timer;
+mod tls;
 mod user;
 
 pub use auth::{NewUserError, RandomError, scram};
 pub use listener::BindError;
-pub use node::{Node, StartError};
+pub use node::{Node, StartError, check};
+pub use tls::TlsError;
 pub use user::{Existing, UserError, UserList};

@@ -65,7 +65,9 @@ fn run(command: Command) -> Result<(), (u8, String)> {
     match command {
         Command::Serve(settings) => serve(&settings),
         Command::CheckConf(settings) => {
-            load(&settings)?;
+            let config = load(&settings)?;
+            node::check(&config)
+                .map_err(|error| (CONFIGURATION, node::telemetry::chain(&error)))?;
             #[expect(clippy::print_stdout, reason = "the answer")]
             {
                 println!("the settings are valid");

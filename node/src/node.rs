@@ -9,22 +9,24 @@ use ibc::{
     sqlite::Sqlite,
 };
 use mqtt::ReasonCode;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{
     api,
     auth::Auth,
     cluster::{Cluster, Databases, Lane},
-    config::{Bind, Config, host_name},
+    config::{Config, Kind, host_name},
     feed::Feed,
     handle::Rooms,
-    listener::{self, BindError, Bound},
+    listener::{self, BindError, Bound, Listener, Listening},
     retain::Retain,
     router::Router,
     session::Registry,
     shutdown::Shutdown,
     telemetry::{Metrics, chain},
     timer,
+    tls::{self, Tls, TlsError},
 };
 
 /// HTTP clients that may wait.
@@ -36,6 +38,12 @@ pub enum StartError {
     /// An address cannot be listened at.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// SIGHUP cannot be listened for.
+    #[error("cannot listen for SIGHUP")]
+    Signal(#[source] std::io::Error),
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] ibc::OpenError),
@@ -56,7 +64,8 @@ impl StartError {
     pub const fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Join(ibc::JoinError::NameTaken { .. })
+            Self::Tls(_)
+                | Self::Join(ibc::JoinError::NameTaken { .. })
                 | Self::Open(ibc::OpenError::Address { .. })
         )
     }
@@ -79,16 +88,15 @@ impl Node {
         if config.node.name.is_empty() {
             config.node.name = host_name().unwrap_or_else(|| "causeway".to_owned());
         }
-        let bind = |key, bind: Bind| {
-            bind.address()
-                .map(|address| listener::bind(key, address))
-                .transpose()
-        };
-        let tcp = bind("listener.tcp", config.listener.tcp)?;
-        let http = bind("http.listen", config.http.listen)?;
+        let doors = bind(&config)?;
+        let http = config.http.listen.address();
+        let http = http.map(|address| listener::bind("http.listen", address, false));
+        let http = http.transpose()?;
         let metrics = Arc::new(Metrics::new(&config.node.name)?);
-        let (databases, users) = open(&config).await?;
         let shutdown = Shutdown::default();
+        let tls = certificates(&config, &doors, &metrics)?;
+        reload_on_hangup(tls.clone(), &shutdown)?;
+        let (databases, users) = open(&config).await?;
         let auth = Auth::start(&config, users, &shutdown)
             .await
             .map_err(|error| StartError::Auth(Box::new(error)))?;
@@ -110,7 +118,10 @@ impl Node {
             registry: Registry::default(),
             metrics,
             shutdown: shutdown.clone(),
-            tcp_address: tcp.as_ref().and_then(Bound::address),
+            tcp_address: doors
+                .iter()
+                .find(|(kind, _)| *kind == Kind::Tcp)
+                .and_then(|(_, bound)| bound.address()),
         });
         let landing = Arc::clone(&rooms.router);
         let lane = Lane::write(
@@ -124,11 +135,16 @@ impl Node {
         shutdown.spawn(Feed::new(Arc::clone(&rooms)).run(changes, shutdown.clone()));
         shutdown.spawn(timer::run(Arc::clone(&rooms), shutdown.clone()));
         if let Some(http) = http {
-            let http = http.listen("http", HTTP_BACKLOG)?;
-            shutdown.spawn(api::run(http, Arc::clone(&rooms), shutdown.clone()));
+            serve_http(http, &rooms, &shutdown)?;
         }
-        if let Some(tcp) = tcp {
-            shutdown.spawn(accept_when_ready(tcp, Arc::clone(&rooms), shutdown.clone()));
+        for (kind, bound) in doors {
+            let listener = Listener {
+                kind,
+                rooms: Arc::clone(&rooms),
+                tls: tls.clone(),
+                shutdown: shutdown.clone(),
+            };
+            shutdown.spawn(accept_when_ready(bound, listener));
         }
         Ok(Self { rooms, shutdown })
     }
@@ -219,15 +235,86 @@ async fn open(config: &Config) -> Result<(Databases, Arc<dyn ibc::Users>), ibc::
     Ok((databases, postgres))
 }
 
+/// Says what is wrong with the files that `config` names, as far as starting would read them.
+///
+/// # Errors
+///
+/// [`TlsError`], whose text names the setting and the file.
+pub fn check(config: &Config) -> Result<(), TlsError> {
+    if config.listener.has_tls() {
+        tls::check(&config.tls)?;
+    }
+    Ok(())
+}
+
+/// Makes all sockets for clients ours.
+fn bind(config: &Config) -> Result<Vec<(Kind, Bound)>, BindError> {
+    let mut doors = Vec::new();
+    for (kind, addresses) in config.listener.addresses() {
+        let bound = listener::bind_all(kind, addresses.as_slice())?;
+        doors.extend(bound.into_iter().map(|bound| (kind, bound)));
+    }
+    if let Some(path) = config.listener.unix.path() {
+        let bound = listener::bind_unix(path, config.listener.unix_mode)?;
+        doors.push((Kind::Unix, bound));
+    }
+    Ok(doors)
+}
+
+/// The certificates, if a listener needs some.
+fn certificates(
+    config: &Config,
+    doors: &[(Kind, Bound)],
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Tls>>, TlsError> {
+    if !config.listener.has_tls() {
+        return Ok(None);
+    }
+    let bound = doors.iter().filter(|(kind, _)| kind.has_tls());
+    let addresses = bound.filter_map(|(_, bound)| bound.address());
+    let names = tls::names(host_name(), addresses, &config.tls.names);
+    let tls = Tls::start(&config.tls, names, Arc::clone(metrics))?;
+    Ok(Some(Arc::new(tls)))
+}
+
+/// SIGHUP reads the certificates again, and never ends the process.
+fn reload_on_hangup(tls: Option<Arc<Tls>>, shutdown: &Shutdown) -> Result<(), StartError> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(StartError::Signal)?;
+    if let Some(tls) = &tls {
+        shutdown.spawn(Arc::clone(tls).watch(shutdown.clone()));
+    }
+    let stopping = shutdown.clone();
+    shutdown.spawn(async move {
+        loop {
+            tokio::select! {
+                signal = hangup.recv() => if signal.is_none() { return },
+                () = stopping.stopped() => return,
+            }
+            match &tls {
+                Some(tls) => tls.reload(),
+                None => info!("SIGHUP: no listener has TLS, so there is nothing to reload"),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn serve_http(http: Bound, rooms: &Arc<Rooms>, shutdown: &Shutdown) -> Result<(), BindError> {
+    if let Listening::Internet(listener) = http.listen("http", HTTP_BACKLOG)? {
+        shutdown.spawn(api::run(listener, Arc::clone(rooms), shutdown.clone()));
+    }
+    Ok(())
+}
+
 /// Until it takes clients a node refuses them, so that a load balancer tries the next one.
-async fn accept_when_ready(bound: Bound, rooms: Arc<Rooms>, shutdown: Shutdown) {
+async fn accept_when_ready(bound: Bound, listener: Listener) {
+    let shutdown = listener.shutdown.clone();
     tokio::select! {
-        () = rooms.cluster.membership.joined() => {}
+        () = listener.rooms.cluster.membership.joined() => {}
         () = shutdown.draining() => return,
         () = shutdown.stopped() => return,
     }
-    match bound.listen("tcp", rooms.config.listener.backlog) {
-        Ok(listener) => listener::run(listener, rooms, shutdown).await,
-        Err(error) => shutdown.fail(chain(&error)),
+    if let Err(error) = listener.run(bound).await {
+        shutdown.fail(chain(&error));
     }
 }

@@ -16,11 +16,14 @@ const MAP: &[(&str, &[&str])] = &[
         "node",
         &[
             "api", "auth", "cluster", "feed", "handle", "listener", "retain", "router", "session",
-            "timer",
+            "timer", "tls",
         ],
     ),
-    ("listener", &["connection", "handle"]),
-    ("connection", &["cluster", "delivery", "handle", "session"]),
+    ("listener", &["connection", "handle", "tls"]),
+    (
+        "connection",
+        &["cluster", "delivery", "handle", "session", "tls"],
+    ),
     ("feed", &["cluster", "delivery", "handle", "router"]),
     ("api", &["handle"]),
     ("timer", &["delivery", "handle", "router"]),
@@ -34,6 +37,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("retain", &["delivery"]),
     ("cluster", &["delivery"]),
     ("auth", &[]),
+    ("tls", &[]),
     ("delivery", &[]),
 ];
 

@@ -98,6 +98,7 @@ impl TestNode {
         for setting in [
             &format!("node.name={name}"),
             &format!("listener.tcp={tcp}"),
+            "listener.ws=off",
             "http.listen=127.0.0.1:0",
             "log.format=json",
             "store.path=causeway.db",
@@ -175,6 +176,40 @@ impl TestNode {
     #[must_use]
     pub fn tcp(&self) -> SocketAddr {
         self.tcp
+    }
+
+    /// Where another listener is, such as `tls`, by the log of its present run.
+    ///
+    /// # Panics
+    ///
+    /// If it is not there.
+    #[must_use]
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        listening(&self.output(), listener)
+            .unwrap_or_else(|| panic!("no listener {listener}:\n{}", self.output()))
+    }
+
+    /// The folder that it runs in, with `causeway.db` and `var`.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.scratch.path()
+    }
+
+    /// Sends a signal by its name, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        self.process.as_ref().expect("the node runs").signal(name);
+    }
+
+    /// Waits until the present run has logged a line with all of `words` in it; returns that line.
+    pub async fn logs(&self, words: &[&str]) -> String {
+        crate::eventually(&format!("{words:?} in one line of the log"), async || {
+            let output = self.output();
+            let line = output
+                .lines()
+                .find(|line| words.iter().all(|word| line.contains(word)))?;
+            Some(line.to_owned())
+        })
+        .await
     }
 
     /// Where it speaks HTTP.

@@ -52,6 +52,8 @@ impl Command {
     pub fn new(arguments: &[&str]) -> Self {
         let mut command = process::mortal(binary());
         command.args(arguments);
+        // Its default port can be had only once on a machine.
+        command.env("CAUSEWAY_LISTENER__WS", "off");
         Self {
             command,
             stdin: None,

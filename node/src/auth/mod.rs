@@ -173,6 +173,25 @@ impl Auth {
         }
     }
 
+    /// A client whose certificate names it: that is enough, whatever user name and password it sends.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::Credentials`] if no user can have that name.
+    pub(crate) fn certified(&self, common_name: &Str) -> Result<Identity, Denied> {
+        let username = match &self.known {
+            Some(_) => {
+                let prepared = prepare_username(common_name).map_err(|_| Denied::Credentials)?;
+                Str::new(prepared).map_err(|_| Denied::Credentials)?
+            }
+            None => common_name.detached(),
+        };
+        Ok(Identity {
+            username: Some(username),
+            method: None,
+        })
+    }
+
     /// Starts an enhanced authentication. `username`: who it must turn out to be, if that is known;
     /// `patience`: how long an unreachable database is asked again.
     ///

@@ -1,6 +1,6 @@
 //! Reads the settings from all sources and says everything that is wrong with them.
 
-use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::Path, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::Path, time::Duration};
 
 use figment::{
     Figment, Profile,
@@ -8,7 +8,7 @@ use figment::{
     value::{Dict, Tag, Value},
 };
 
-use super::{AuthMode, Config};
+use super::{Config, check};
 
 const PREFIX: &str = "CAUSEWAY_";
 
@@ -197,30 +197,12 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
         url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://"),
         "does not start with postgres:// (and may be empty)".to_owned(),
     );
-    for (key, bind) in [
-        ("listener.tcp", config.listener.tcp),
-        ("http.listen", config.http.listen),
-    ] {
-        let is_open = config.auth.mode == AuthMode::Disabled && !config.auth.allow_anonymous_remote;
-        let address = bind.address();
-        check(
-            key,
-            !is_open || address.is_none_or(is_loopback),
-            format!(
-                "{} can be reached by others while auth.mode is disabled: bind a loopback address, or set auth.allow_anonymous_remote = true",
-                String::from(bind)
-            ),
-        );
-    }
+    check::sockets(config, &mut check);
     if problems.is_empty() {
         Ok(())
     } else {
         Err(ConfigError { problems })
     }
-}
-
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().is_loopback()
 }
 
 fn numbers(config: &Config) -> [(&'static str, i64, RangeInclusive<i64>); 13] {

@@ -3,24 +3,31 @@
 //! Owns files and environment: no other room reads either. Later sources win: defaults, the
 //! file of `--conf`, `CAUSEWAY_*` in the environment, `--set`.
 
+mod addresses;
 mod auth;
+mod check;
 mod cluster;
+pub(crate) mod files;
 mod listener;
 mod load;
 mod mqtt;
 mod store;
+mod tls;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use addresses::Addresses;
 pub use auth::{Auth, AuthMode};
 pub use cluster::Cluster;
-pub use listener::{Listener, ProxyProtocol};
+pub(crate) use listener::Kind;
+pub use listener::{Listener, Mode, ProxyProtocol, UnixPath};
 pub(crate) use load::host_name;
 pub use load::{ConfigError, Problem, load, password};
 pub use mqtt::Mqtt;
 pub use store::{Store, Synchronous};
+pub use tls::{ClientCertificate, Tls, TlsVersion};
 
 /// All settings, one struct per table of `node.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +37,8 @@ pub struct Config {
     pub node: Node,
     /// Where and how clients connect.
     pub listener: Listener,
+    /// Certificates of the listeners with TLS.
+    pub tls: Tls,
     /// Where people and programs connect.
     pub http: Http,
     /// The embedded database of a node alone.
@@ -100,7 +109,7 @@ impl TryFrom<String> for Bind {
             return Ok(Self::Off);
         }
         text.parse().map(Self::At).map_err(|_| {
-            format!("\"{text}\" is neither an address like 127.0.0.1:1883 nor \"off\"")
+            format!("\"{text}\" is neither an address like 127.0.0.1:8080 nor \"off\"")
         })
     }
 }

@@ -11,7 +11,7 @@ use super::{
     transport::Transport,
 };
 use crate::{
-    handle::{Authenticated, Authentication, Greeting, Refusal, Rooms},
+    handle::{Authenticated, Authentication, Greeting, Peer, Refusal, Rooms},
     telemetry::chain,
 };
 
@@ -20,13 +20,14 @@ use crate::{
 pub(super) async fn authenticate<S>(
     transport: &mut Transport<S>,
     opened: &mut Opened,
+    peer: &Peer,
     deadline: Instant,
     rooms: &Rooms,
 ) -> Option<Authenticated>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    match exchange(transport, opened, deadline, rooms).await {
+    match exchange(transport, opened, peer, deadline, rooms).await {
         Ok(authenticated) => authenticated,
         Err(refusal) => {
             let reason_code = refusal.reason_code();
@@ -36,7 +37,7 @@ where
             }
             warn!(
                 client_id = %opened.connect.client_id,
-                peer = %opened.peer,
+                %peer,
                 reason = %reason_code,
                 error = %chain(&refusal),
                 "client refused"
@@ -51,18 +52,15 @@ where
 async fn exchange<S>(
     transport: &mut Transport<S>,
     opened: &mut Opened,
+    peer: &Peer,
     deadline: Instant,
     rooms: &Rooms,
 ) -> Result<Option<Authenticated>, Refusal>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Opened {
-        decoder,
-        connect,
-        peer,
-    } = opened;
-    let mut authentication = Authentication::begin(rooms, connect)?;
+    let Opened { decoder, connect } = opened;
+    let mut authentication = Authentication::begin(rooms, connect, peer)?;
     loop {
         match authentication.step(deadline).await? {
             Greeting::Done(authenticated) => return Ok(Some(authenticated)),
@@ -77,7 +75,7 @@ where
             if let Some(packet) = decoder.decode(&mut transport.input)? {
                 break packet;
             }
-            match timeout_at(deadline, opening::read(transport)).await {
+            match timeout_at(deadline, opening::read(transport, peer, rooms)).await {
                 Ok(Some(())) => {}
                 Ok(None) => return Ok(None),
                 Err(_) => {

@@ -4,26 +4,37 @@
 //! CONNACK. It knows when something is due, never what it means.
 
 mod authentication;
+mod layers;
 mod opening;
+mod proxy;
+mod stream;
 mod transport;
+mod websocket;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
+use bytes::BytesMut;
 use mqtt::{Decoder, Disconnect, Packet, ProtocolVersion, ReasonCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
     sync::watch,
-    time::Instant,
+    time::{Instant, timeout_at},
 };
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use self::transport::{Exchange, Transport};
+use self::{
+    stream::Layered,
+    transport::{Exchange, Transport},
+};
 use crate::{
     cluster::Ticket,
+    config::Kind,
     delivery::Control,
-    handle::{self, Cause, Context, Next, Reject, Rooms},
+    handle::{self, Cause, Context, Next, Peer, Reject, Rooms},
     session::Session,
-    telemetry::chain,
+    telemetry::{Seat, chain},
 };
 
 /// Output above which nothing more is read: a client that does not read is not served.
@@ -35,39 +46,93 @@ const LEASE_CHECK: Duration = Duration::from_millis(50);
 /// How long a last packet may take to leave.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// Serves one client from its first byte to its last.
-pub(crate) async fn serve<S>(stream: S, peer: SocketAddr, rooms: Arc<Rooms>)
+/// Serves a client of plain TCP from its first byte to its last.
+pub(crate) async fn serve_tcp(
+    mut stream: TcpStream,
+    seat: Seat,
+    mut peer: Peer,
+    rooms: Arc<Rooms>,
+) {
+    let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
+    let mut input = BytesMut::new();
+    let header = proxy::read_header(&mut stream, &mut input, &mut peer, &rooms);
+    let header = timeout_at(deadline, header).await;
+    match header {
+        Ok(Some(())) => {
+            let transport = Transport::new(stream, input, seat);
+            serve(transport, peer, deadline, rooms).await;
+        }
+        Ok(None) => {}
+        Err(_) => late(&peer, &rooms),
+    }
+}
+
+/// The same through TLS, WebSocket or both.
+pub(crate) async fn serve_layered(
+    stream: TcpStream,
+    seat: Seat,
+    acceptor: Option<TlsAcceptor>,
+    mut peer: Peer,
+    rooms: Arc<Rooms>,
+) {
+    let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
+    // Boxed: a handshake needs much memory, which the connection after it does not.
+    let layers = Box::pin(layers::build(stream, acceptor, &mut peer, &rooms));
+    let layers = timeout_at(deadline, layers).await;
+    match layers {
+        Ok(Some(stream)) => {
+            let transport = Transport::new(stream, BytesMut::new(), seat);
+            serve(transport, peer, deadline, rooms).await;
+        }
+        Ok(None) => {}
+        Err(_) => late(&peer, &rooms),
+    }
+}
+
+/// The same through a Unix socket.
+pub(crate) async fn serve_unix(stream: UnixStream, seat: Seat, rooms: Arc<Rooms>) {
+    let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
+    let transport = Transport::new(Layered::Unix(stream), BytesMut::new(), seat);
+    serve(transport, Peer::new(Kind::Unix, None), deadline, rooms).await;
+}
+
+fn late(peer: &Peer, rooms: &Rooms) {
+    rooms.metrics.reject_packet("connect_timeout");
+    debug!(%peer, "no CONNECT in time");
+}
+
+/// Serves a client whose CONNECT is to come until `deadline`.
+async fn serve<S>(mut transport: Transport<S>, peer: Peer, deadline: Instant, rooms: Arc<Rooms>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut transport = Transport::new(stream, Arc::clone(&rooms.metrics));
-    let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
-    let opened =
-        tokio::time::timeout_at(deadline, opening::open(&mut transport, peer, &rooms)).await;
+    let opened = timeout_at(deadline, opening::open(&mut transport, &peer, &rooms)).await;
     let Ok(Some(mut opened)) = opened else {
         if opened.is_err() {
-            rooms.metrics.reject_packet("connect_timeout");
-            debug!(%peer, "no CONNECT in time");
+            late(&peer, &rooms);
         }
+        transport.part().await;
         return;
     };
     let authenticated =
-        authentication::authenticate(&mut transport, &mut opened, deadline, &rooms).await;
+        authentication::authenticate(&mut transport, &mut opened, &peer, deadline, &rooms).await;
     let Some(authenticated) = authenticated else {
         return;
     };
-    let opening::Opened {
-        decoder,
-        connect,
-        peer,
-    } = opened;
+    let opening::Opened { decoder, connect } = opened;
     let keep_alive = rooms.config.mqtt.keep_alive(connect.keep_alive);
-    let Some(session) = opening::admit(&mut transport, connect, authenticated, peer, &rooms).await
+    let Some(session) = opening::admit(&mut transport, connect, authenticated, &peer, &rooms).await
     else {
         return;
     };
-    rooms.metrics.connections.inc();
-    debug!(client_id = %session.client_id, %peer, "client connected");
+    rooms.metrics.connections.of(peer.listener).inc();
+    debug!(
+        client_id = %session.client_id,
+        %peer,
+        listener = peer.listener.label(),
+        common_name = peer.common_name.as_deref(),
+        "client connected"
+    );
     let progress = rooms.cluster.progress.watch();
     let mut connection = Connection {
         transport,
@@ -83,10 +148,14 @@ where
     };
     let end = connection.run().await;
     let cause = connection.say_goodbye(end).await;
+    connection.transport.part().await;
     let Connection {
-        session, transport, ..
+        session,
+        transport,
+        peer,
+        ..
     } = connection;
-    rooms.metrics.connections.dec();
+    rooms.metrics.connections.of(peer.listener).dec();
     // The socket is closed before anybody waits for the database, unless the client has changed
     // how long its session lives: then the end of the connection tells it that this is so.
     let transport = session.has_new_expiry.then_some(transport);
@@ -99,7 +168,7 @@ struct Connection<S> {
     decoder: Decoder,
     session: Session,
     rooms: Arc<Rooms>,
-    peer: SocketAddr,
+    peer: Peer,
     progress: watch::Receiver<Ticket>,
     silence: Option<Duration>,
     heard: Instant,
@@ -182,10 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     None
                 }
                 Ok(Exchange::Closed) => Some(End::Silent),
-                Err(error) => {
-                    debug!(client_id = %self.session.client_id, error = %chain(&error), "connection lost");
-                    Some(End::Silent)
-                }
+                Err(error) => Some(self.lost(&error)),
             },
             () = self.session.outbox.changed() => None,
             changed = self.progress.changed(), if awaits_commit => {
@@ -195,6 +261,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             () = tokio::time::sleep(LEASE_CHECK), if is_held => None,
             () = sleep_until(deadline) => self.silent(may_read),
         }
+    }
+
+    /// The socket is gone, or what is above it was broken by the client.
+    fn lost(&self, error: &io::Error) -> End {
+        let client_id = &self.session.client_id;
+        if websocket::is_violation(error) {
+            self.rooms.metrics.reject_packet("websocket");
+            warn!(%client_id, peer = %self.peer, error = %chain(error), "connection closed");
+        } else {
+            debug!(%client_id, error = %chain(error), "connection lost");
+        }
+        End::Silent
     }
 
     /// Nothing was heard for too long. Where we did not listen, that is no fault of the client, as

@@ -1,21 +1,21 @@
-//! The start of a connection: a PROXY header perhaps, CONNECT, CONNACK.
+//! The start of a connection: CONNECT, CONNACK.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use mqtt::{
     ConnAck, Connect, DecodeError, Decoder, Packet, PacketType, ProtocolVersion, ReasonCode, Side,
 };
-use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{
-    LAST_WORD,
+    LAST_WORD, proxy,
     transport::{Exchange, Transport},
+    websocket,
 };
 use crate::{
-    config::ProxyProtocol,
-    handle::{self, Authenticated, Rooms},
+    config::Kind,
+    handle::{self, Authenticated, Peer, Rooms},
     session::Session,
     telemetry::chain,
 };
@@ -24,20 +24,17 @@ use crate::{
 pub(super) struct Opened {
     pub(super) decoder: Decoder,
     pub(super) connect: Connect,
-    /// The address of the client, also behind a load balancer.
-    pub(super) peer: SocketAddr,
 }
 
 /// Reads up to the end of CONNECT. Nothing if the connection is over.
 pub(super) async fn open<S>(
     transport: &mut Transport<S>,
-    peer: SocketAddr,
+    peer: &Peer,
     rooms: &Rooms,
 ) -> Option<Opened>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let peer = proxied(transport, peer, rooms).await?;
     let mut decoder = Decoder::new(Side::Server, rooms.config.mqtt.server_maximum_packet_size);
     loop {
         match decoder.decode(&mut transport.input) {
@@ -45,12 +42,11 @@ where
                 return Some(Opened {
                     decoder,
                     connect: *connect,
-                    peer,
                 });
             }
             // The decoder refuses any other first packet itself [MQTT-3.1.0-1].
             Ok(Some(_)) => return None,
-            Ok(None) => read(transport).await?,
+            Ok(None) => read(transport, peer, rooms).await?,
             Err(error) => {
                 refuse(transport, &decoder, &error, peer, rooms).await;
                 return None;
@@ -60,60 +56,21 @@ where
 }
 
 /// Moves bytes once. Nothing if the connection is over.
-pub(super) async fn read<S: AsyncRead + AsyncWrite + Unpin>(
-    transport: &mut Transport<S>,
-) -> Option<()> {
-    match transport.exchange(true).await {
-        Ok(Exchange::Moved { .. }) => Some(()),
-        Ok(Exchange::Closed) | Err(_) => None,
-    }
-}
-
-/// The address of the client as the load balancer tells it.
-async fn proxied<S>(
-    transport: &mut Transport<S>,
-    peer: SocketAddr,
-    rooms: &Rooms,
-) -> Option<SocketAddr>
+pub(super) async fn read<S>(transport: &mut Transport<S>, peer: &Peer, rooms: &Rooms) -> Option<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mode = rooms.config.listener.proxy_protocol;
-    if mode == ProxyProtocol::Off {
-        return Some(peer);
-    }
-    loop {
-        // A CONNECT starts with 0x10; a header with "PROXY" or CR LF CR LF.
-        match transport.input.first() {
-            None => {
-                read(transport).await?;
-                continue;
+    match transport.exchange(true).await {
+        Ok(Exchange::Moved { .. }) => Some(()),
+        Ok(Exchange::Closed) => None,
+        Err(error) => {
+            if websocket::is_violation(&error) {
+                rooms.metrics.reject_packet("websocket");
+                warn!(%peer, error = %chain(&error), "no CONNECT");
             }
-            Some(b'P' | b'\r') => {}
-            Some(_) if mode == ProxyProtocol::Auto => return Some(peer),
-            Some(_) => break,
-        }
-        match ProxyHeader::parse(&transport.input, ParseConfig::default()) {
-            Ok((header, length)) => {
-                let source = header
-                    .proxied_address()
-                    .map_or(peer, |address| address.source);
-                bytes::Buf::advance(&mut transport.input, length);
-                return Some(source);
-            }
-            Err(proxy_header::Error::BufferTooShort) => read(transport).await?,
-            Err(error) => {
-                debug!(%peer, error = %chain(&error), "broken PROXY header");
-                break;
-            }
+            None
         }
     }
-    rooms.metrics.proxy_error();
-    warn!(
-        %peer,
-        "no PROXY header: switch it on in the load balancer, or set listener.proxy_protocol to off or auto"
-    );
-    None
 }
 
 /// Answers a CONNECT that cannot be read, where the protocol has an answer.
@@ -121,19 +78,13 @@ async fn refuse<S>(
     transport: &mut Transport<S>,
     decoder: &Decoder,
     error: &DecodeError,
-    peer: SocketAddr,
+    peer: &Peer,
     rooms: &Rooms,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     rooms.metrics.reject_packet(error.label());
-    let mut hint = "";
-    if rooms.config.listener.proxy_protocol == ProxyProtocol::Off
-        && error.packet() != Some(PacketType::Connect)
-    {
-        hint =
-            "; if a load balancer sends PROXY headers, set listener.proxy_protocol to on or auto";
-    }
+    let hint = hint(&transport.input, peer, rooms);
     warn!(%peer, reason = error.label(), error = %chain(error), "no valid CONNECT{hint}");
     if error.packet() != Some(PacketType::Connect) {
         return;
@@ -148,6 +99,18 @@ async fn refuse<S>(
         );
     if is_told {
         answer(transport, version, reason_code).await;
+    }
+}
+
+/// What somebody may have meant whose first bytes are no CONNECT.
+fn hint(first: &[u8], peer: &Peer, rooms: &Rooms) -> &'static str {
+    if peer.listener != Kind::Tcp {
+        return "";
+    }
+    match first {
+        [0x16, 3, ..] => "; the client speaks TLS, which goes to listener.tls",
+        [b'G', b'E', b'T', b' ', ..] => "; the client speaks HTTP: WebSocket goes to listener.ws",
+        _ => proxy::hint(first, rooms),
     }
 }
 
@@ -178,7 +141,7 @@ pub(super) async fn admit<S>(
     transport: &mut Transport<S>,
     connect: Connect,
     authenticated: Authenticated,
-    peer: SocketAddr,
+    peer: &Peer,
     rooms: &Arc<Rooms>,
 ) -> Option<Session>
 where

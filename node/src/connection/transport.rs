@@ -1,11 +1,11 @@
 //! The socket with its two buffers.
 
-use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, task::Poll, time::Duration};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::telemetry::Metrics;
+use crate::telemetry::Seat;
 
 /// Bytes read in one call.
 const READ: usize = 16 * 1024;
@@ -20,7 +20,9 @@ pub(super) struct Transport<S> {
     pub(super) input: BytesMut,
     pub(super) output: BytesMut,
     written: u64,
-    metrics: Arc<Metrics>,
+    /// Whether a layer below may hold back what was written.
+    is_held: bool,
+    seat: Seat,
 }
 
 /// What an exchange of bytes has come to.
@@ -32,13 +34,15 @@ pub(super) enum Exchange {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
-    pub(super) fn new(stream: S, metrics: Arc<Metrics>) -> Self {
+    /// `input`: what has been read already.
+    pub(super) fn new(stream: S, input: BytesMut, seat: Seat) -> Self {
         Self {
             stream,
-            input: BytesMut::new(),
+            input,
             output: BytesMut::new(),
             written: 0,
-            metrics,
+            is_held: false,
+            seat,
         }
     }
 
@@ -56,7 +60,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Exchange::Closed)),
                     Poll::Ready(Ok(count)) => {
                         self.written += u64::try_from(count).unwrap_or(0);
-                        self.metrics
+                        self.seat
+                            .metrics
                             .sent_bytes
                             .inc_by(u64::try_from(count).unwrap_or(0));
                         self.output.advance(count);
@@ -66,11 +71,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                 }
             }
             let is_written = had_output && self.output.is_empty();
-            if is_written {
-                // A layer below may hold bytes back (TLS); its failure shows at the next write.
-                let _ = Pin::new(&mut self.stream).poll_flush(cx);
-                if self.output.capacity() > KEPT {
-                    self.output = BytesMut::new();
+            if is_written && self.output.capacity() > KEPT {
+                self.output = BytesMut::new();
+            }
+            self.is_held |= had_output;
+            if self.is_held && self.output.is_empty() {
+                match Pin::new(&mut self.stream).poll_flush(cx) {
+                    Poll::Ready(Ok(())) => self.is_held = false,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    // TLS, with a full socket: it is asked again whenever there is room.
+                    Poll::Pending => {}
                 }
             }
             let read = if may_read {
@@ -113,7 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         if total == 0 {
             return Poll::Pending;
         }
-        self.metrics
+        self.seat
+            .metrics
             .received_bytes
             .inc_by(u64::try_from(total).unwrap_or(0));
         Poll::Ready(Ok(total))
@@ -128,6 +139,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
     pub(super) fn rest(&mut self) {
         if self.input.is_empty() {
             self.input = BytesMut::new();
+        }
+    }
+
+    /// Tells the other end that this is the end, where the transport has a word for it and the
+    /// socket takes it at once.
+    pub(super) async fn part(&mut self) {
+        if self.output.is_empty() {
+            poll_fn(|cx| {
+                // The connection ends whether this succeeds or not.
+                let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
     }
 

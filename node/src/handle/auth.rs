@@ -8,13 +8,15 @@ use bytes::{Bytes, BytesMut};
 use mqtt::{Auth, AuthProperties, ConnAck, Connect, Packet, ProtocolVersion, ReasonCode, Str};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Context, Reject, Rooms, connect::Refusal};
+use super::{Context, Peer, Reject, Rooms, connect::Refusal};
 use crate::auth::{Denied, Exchange, Identity, Step};
 
 /// A client that has sent CONNECT and waits for CONNACK.
 pub(crate) struct Authentication<'a> {
     rooms: &'a Rooms,
     connect: &'a Connect,
+    /// What the certificate of the client shows, if that says who it is.
+    common_name: Option<&'a Str>,
     /// None if the client wants no enhanced authentication.
     exchange: Option<Exchange>,
 }
@@ -49,14 +51,20 @@ impl<'a> Authentication<'a> {
     /// # Errors
     ///
     /// [`Refusal`]; the client is told in CONNACK.
-    pub(crate) fn begin(rooms: &'a Rooms, connect: &'a Connect) -> Result<Self, Refusal> {
+    pub(crate) fn begin(
+        rooms: &'a Rooms,
+        connect: &'a Connect,
+        peer: &'a Peer,
+    ) -> Result<Self, Refusal> {
         if rooms.shutdown.is_draining() {
             return Err(Refusal::Stopping);
         }
         let properties = &connect.properties;
+        let counts = rooms.config.tls.common_name_as_username;
+        let common_name = peer.common_name.as_ref().filter(|_| counts);
         let exchange = match &properties.authentication_method {
             Some(method) => {
-                let username = connect.username.as_ref();
+                let username = common_name.or(connect.username.as_ref());
                 let mut exchange = rooms.auth.begin(method, username, Duration::ZERO)?;
                 exchange.receive(properties.authentication_data.as_ref())?;
                 Some(exchange)
@@ -66,6 +74,7 @@ impl<'a> Authentication<'a> {
         Ok(Self {
             rooms,
             connect,
+            common_name,
             exchange,
         })
     }
@@ -84,7 +93,10 @@ impl<'a> Authentication<'a> {
 
     async fn next(&mut self) -> Result<Greeting, Refusal> {
         let Some(exchange) = &mut self.exchange else {
-            let identity = self.rooms.auth.check(self.connect).await?;
+            let identity = match self.common_name {
+                Some(name) => self.rooms.auth.certified(name)?,
+                None => self.rooms.auth.check(self.connect).await?,
+            };
             return Ok(Greeting::Done(Authenticated {
                 identity,
                 data: None,

@@ -8,6 +8,7 @@ mod auth;
 mod close;
 mod connect;
 mod deliver;
+mod peer;
 mod publish;
 mod reject;
 mod subscribe;
@@ -23,6 +24,7 @@ pub(crate) use auth::{Authenticated, Authentication, Greeting, reauthenticated, 
 pub(crate) use close::{Cause, close};
 pub(crate) use connect::{Refusal, connect};
 pub(crate) use deliver::{ask_for_page, deliver, page, settle};
+pub(crate) use peer::Peer;
 pub(crate) use reject::Reject;
 
 use crate::{

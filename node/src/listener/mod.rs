@@ -3,139 +3,118 @@
 //! Owns the listening sockets. It accepts, limits how many there are, and gives each connection a
 //! task; it reads nothing.
 
+mod bind;
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
-use tracing::{info, warn};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tracing::warn;
 
-use crate::{connection, handle::Rooms, shutdown::Shutdown, telemetry::chain};
+pub use self::bind::BindError;
+pub(crate) use self::bind::{Bound, Listening, bind, bind_all, bind_unix};
+use crate::{
+    config::Kind,
+    connection,
+    handle::{Peer, Rooms},
+    shutdown::Shutdown,
+    telemetry::{Seat, chain},
+    tls::Tls,
+};
 
-/// An address cannot be listened at. Nothing is bound then.
-#[derive(Debug, thiserror::Error)]
-#[error("{key}: cannot listen at {address}: {hint}")]
-pub struct BindError {
-    key: &'static str,
-    address: SocketAddr,
-    hint: &'static str,
-    #[source]
-    source: io::Error,
+/// One listener: how clients come in, and what that needs.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    pub(crate) kind: Kind,
+    pub(crate) rooms: Arc<Rooms>,
+    /// For the kinds that have TLS.
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) shutdown: Shutdown,
 }
 
-/// A port that is ours, where nobody is let in yet.
-pub(crate) struct Bound {
-    key: &'static str,
-    address: SocketAddr,
-    socket: Socket,
-}
-
-/// Binds `address`.
-///
-/// # Errors
-///
-/// [`BindError`] naming the setting `key`.
-pub(crate) fn bind(key: &'static str, address: SocketAddr) -> Result<Bound, BindError> {
-    let bind = || -> io::Result<Socket> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        Ok(socket)
-    };
-    match bind() {
-        Ok(socket) => Ok(Bound {
-            key,
-            address,
-            socket,
-        }),
-        Err(source) => Err(BindError::new(key, address, source)),
-    }
-}
-
-impl Bound {
-    /// The address really bound.
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.socket.local_addr().ok()?.as_socket()
-    }
-
-    /// Lets clients in, and says where; `backlog` of them may wait.
+impl Listener {
+    /// Lets clients in at `bound`, says where, and serves them until the node drains.
     ///
     /// # Errors
     ///
-    /// [`BindError`] if somebody else was quicker.
-    pub(crate) fn listen(self, name: &'static str, backlog: u32) -> Result<TcpListener, BindError> {
-        let Self {
-            key,
-            address,
-            socket,
-        } = self;
-        let listen = move || -> io::Result<TcpListener> {
-            socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-            TcpListener::from_std(socket.into())
-        };
-        let listener = listen().map_err(|source| BindError::new(key, address, source))?;
-        if let Ok(address) = listener.local_addr() {
-            info!(listener = name, %address, "listening");
+    /// [`BindError`] if somebody else listens there by now.
+    pub(crate) async fn run(self, bound: Bound) -> Result<(), BindError> {
+        let backlog = self.rooms.config.listener.backlog;
+        let listening = bound.listen(self.kind.label(), backlog)?;
+        match listening {
+            Listening::Internet(listener) => self.accept_tcp(listener).await,
+            Listening::Unix(listener, _file) => self.accept_unix(listener).await,
         }
-        Ok(listener)
+        Ok(())
     }
-}
 
-impl BindError {
-    fn new(key: &'static str, address: SocketAddr, source: io::Error) -> Self {
-        let hint = match source.kind() {
-            io::ErrorKind::AddrInUse => {
-                "another program uses that port; stop it or choose another port"
+    async fn accept_tcp(&self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.shutdown.draining() => return,
+            };
+            match accepted {
+                Ok((stream, address)) => self.serve_tcp(stream, address),
+                Err(error) => pause(&error).await,
             }
-            io::ErrorKind::AddrNotAvailable => "this host has no such address",
-            io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege; choose a higher port"
-            }
-            _ => "the system refused",
-        };
-        Self {
-            key,
-            address,
-            hint,
-            source,
         }
     }
-}
 
-/// Accepts clients until the node drains.
-pub(crate) async fn run(listener: TcpListener, rooms: Arc<Rooms>, shutdown: Shutdown) {
-    let most = i64::from(rooms.config.listener.max_connections);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.draining() => return,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of files, mostly: clients wait in the backlog meanwhile.
-                warn!(error = %chain(&error), "cannot accept");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
+    async fn accept_unix(&self, listener: UnixListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.shutdown.draining() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let Some(seat) = self.seat() else { continue };
+                    let rooms = Arc::clone(&self.rooms);
+                    self.shutdown
+                        .spawn(connection::serve_unix(stream, seat, rooms));
+                }
+                Err(error) => pause(&error).await,
             }
-        };
-        rooms.metrics.connections_total.inc();
-        if rooms.metrics.connections.get() >= most {
-            rooms.metrics.reject_packet("max_connections");
-            continue;
         }
+    }
+
+    fn serve_tcp(&self, stream: TcpStream, address: SocketAddr) {
+        let Some(seat) = self.seat() else { return };
+        let peer = Peer::new(self.kind, Some(address));
         if let Err(error) = prepare(&stream) {
             warn!(%peer, error = %chain(&error), "socket options not set");
         }
-        shutdown.spawn(connection::serve(stream, peer, Arc::clone(&rooms)));
+        let rooms = Arc::clone(&self.rooms);
+        if self.kind == Kind::Tcp {
+            self.shutdown
+                .spawn(connection::serve_tcp(stream, seat, peer, rooms));
+            return;
+        }
+        let tls = self.tls.as_ref().filter(|_| self.kind.has_tls());
+        let acceptor = tls.map(|tls| tls.acceptor(self.kind));
+        self.shutdown.spawn(connection::serve_layered(
+            stream, seat, acceptor, peer, rooms,
+        ));
     }
+
+    /// A place for one more connection, if there is one.
+    fn seat(&self) -> Option<Seat> {
+        let metrics = &self.rooms.metrics;
+        metrics.connections_total.of(self.kind).inc();
+        let most = i64::from(self.rooms.config.listener.max_connections);
+        let seat = Seat::take(metrics, self.kind, most);
+        if seat.is_none() {
+            metrics.reject_packet("max_connections");
+        }
+        seat
+    }
+}
+
+/// Out of files, mostly: clients wait in the backlog meanwhile.
+async fn pause(error: &io::Error) {
+    warn!(error = %chain(error), "cannot accept");
+    tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {

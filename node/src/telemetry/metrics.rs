@@ -1,9 +1,12 @@
 //! Every metric, with its labels resolved once, so that the hot path only adds.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder, core::Collector,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
 };
+
+use super::PerListener;
+use crate::config::Kind;
 
 /// Why a message was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +46,10 @@ impl Dropped {
 /// Every metric of this node.
 pub(crate) struct Metrics {
     registry: Registry,
-    pub(crate) connections: IntGauge,
-    pub(crate) connections_total: IntCounter,
+    pub(crate) connections: PerListener<IntGauge>,
+    pub(crate) sockets: PerListener<IntGauge>,
+    pub(crate) connections_total: PerListener<IntCounter>,
+    pub(crate) tls_not_after: IntGauge,
     pub(crate) members: IntGauge,
     pub(crate) retained: IntGauge,
     pub(crate) is_ready: IntGauge,
@@ -64,6 +69,8 @@ pub(crate) struct Metrics {
     refused: IntCounterVec,
     malformed: IntCounterVec,
     proxy_errors: IntCounter,
+    handshakes_failed: IntCounterVec,
+    tls_reloads: IntCounterVec,
 }
 
 struct Builder(Registry);
@@ -80,6 +87,11 @@ impl Builder {
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         self.add(IntGauge::new(name, help)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str) -> Result<PerListener<IntGauge>, prometheus::Error> {
+        let gauges = self.add(IntGaugeVec::new(Opts::new(name, help), &["listener"])?)?;
+        Ok(PerListener::new(&gauges))
     }
 
     fn counters(
@@ -133,10 +145,31 @@ impl Metrics {
             .buckets(prometheus::exponential_buckets(0.000_25, 2.0, 14)?),
         )?;
         Ok(Self {
-            connections: b.gauge("causeway_connections", "Clients connected to this node.")?,
-            connections_total: b.counter(
+            connections: b.gauges("causeway_connections", "Clients connected to this node.")?,
+            sockets: b.gauges(
+                "causeway_sockets",
+                "Network connections open, those that have not said CONNECT included.",
+            )?,
+            connections_total: PerListener::new(&b.counters(
                 "causeway_connections_total",
                 "Network connections accepted.",
+                "listener",
+            )?),
+            tls_not_after: b.gauge(
+                "causeway_tls_certificate_not_after_seconds",
+                "When the certificate of this node runs out, in seconds since 1970; 0 without TLS.",
+            )?,
+            handshakes_failed: b.add(IntCounterVec::new(
+                Opts::new(
+                    "causeway_handshakes_failed_total",
+                    "Connections closed in the handshake below MQTT, by listener and reason.",
+                ),
+                &["listener", "reason"],
+            )?)?,
+            tls_reloads: b.counters(
+                "causeway_tls_reloads_total",
+                "Times that the certificate files were read again, by what came of it.",
+                "result",
             )?,
             members: b.gauge(
                 "causeway_members",
@@ -226,6 +259,18 @@ impl Metrics {
     /// `label`: from a closed set.
     pub(crate) fn reject_packet(&self, label: &'static str) {
         self.malformed.with_label_values(&[label]).inc();
+    }
+
+    /// `reason`: from a closed set.
+    pub(crate) fn fail_handshake(&self, listener: Kind, reason: &'static str) {
+        self.handshakes_failed
+            .with_label_values(&[listener.label(), reason])
+            .inc();
+    }
+
+    pub(crate) fn reload_tls(&self, is_good: bool) {
+        let result = if is_good { "ok" } else { "failed" };
+        self.tls_reloads.with_label_values(&[result]).inc();
     }
 
     pub(crate) fn proxy_error(&self) {

@@ -1,12 +1,14 @@
 //! What operators see: logs and metrics.
 
 mod metrics;
+mod per_listener;
 
 use std::{error::Error, fmt::Write, io::IsTerminal};
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub(crate) use metrics::{Dropped, Metrics};
+pub(crate) use per_listener::{PerListener, Seat};
 
 use crate::config::{Log, LogFormat};
 
