@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod certificates;
 mod commands;
 mod database;
 mod settings;

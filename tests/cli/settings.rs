@@ -82,6 +82,19 @@ async fn a_setting_of_the_wrong_kind_is_named() {
         &["cluster.database_url", "postgres://"],
     )
     .await;
+    set_fails("listener.tls=127.0.0.1:1,there", &["listener.tls", "there"]).await;
+    set_fails("listener.unix=", &["listener.unix", "empty"]).await;
+    let long = format!("listener.unix=/{}", "x".repeat(107));
+    set_fails(&long, &["listener.unix", "108 bytes", "107"]).await;
+    set_fails("listener.unix_mode=rwx", &["listener.unix_mode", "octal"]).await;
+    set_fails("listener.unix_mode=1777", &["listener.unix_mode", "0777"]).await;
+    set_fails("listener.ws_path=mqtt", &["listener.ws_path", "/mqtt"]).await;
+    set_fails(
+        "tls.client_certificate=yes",
+        &["tls.client_certificate", "required"],
+    )
+    .await;
+    set_fails("tls.minimum_version=1.1", &["tls.minimum_version", "1.2"]).await;
     set_fails("auth.mode=strict", &["auth.mode", "strict"]).await;
     set_fails("log.format=xml", &["log.format", "xml"]).await;
     file_fails(
@@ -158,6 +171,13 @@ async fn an_open_address_needs_a_clear_word() {
         &["listener.tcp", "auth.allow_anonymous_remote"],
     )
     .await;
+    for key in ["listener.tls", "listener.ws", "listener.wss"] {
+        set_fails(
+            &format!("{key}=[::]:0"),
+            &[key, "auth.allow_anonymous_remote"],
+        )
+        .await;
+    }
     set_fails(
         "http.listen=[::]:0",
         &["http.listen", "auth.allow_anonymous_remote"],

@@ -52,6 +52,34 @@ async fn an_address_of_another_machine_is_named_with_its_setting() {
     }
 }
 
+/// A socket that somebody listens at, and what is no socket, is left alone.
+#[tokio::test]
+async fn a_unix_socket_that_cannot_be_had_is_named_with_its_setting() {
+    let scratch = harness::Scratch::new("unix");
+    let file = scratch.write("file", "keep me");
+    let taken = scratch.path().join("taken.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&taken).unwrap();
+    let missing = scratch.path().join("no/folder.sock");
+    for (path, words) in [
+        (&file, "no socket"),
+        (&taken, "another program"),
+        (&missing, "no such folder"),
+    ] {
+        let path = path.to_str().unwrap();
+        let setting = format!("listener.unix={path}");
+        let arguments = [
+            "serve",
+            "--set",
+            "http.listen=off",
+            "--set",
+            "listener.tcp=off",
+        ];
+        let all: Vec<&str> = arguments.into_iter().chain(["--set", &setting]).collect();
+        fails(Command::new(&all), 1, &["listener.unix", path, words]).await;
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "keep me");
+}
+
 /// Two programs on one store would destroy it.
 #[tokio::test]
 async fn a_store_in_use_is_named_with_its_setting() {

@@ -16,6 +16,7 @@
     reason = "a test that cannot go on panics"
 )]
 
+mod certificates;
 mod client;
 mod cluster;
 mod http;
@@ -30,6 +31,7 @@ mod session;
 mod site;
 mod tools;
 
+pub use certificates::Certificates;
 pub use client::{Builder, Client, Event, MessageExt, Refused, message};
 pub use cluster::Cluster;
 pub use http::{Metrics, Response, get};

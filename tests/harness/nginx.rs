@@ -12,6 +12,7 @@ use crate::{PATIENCE, Process, Scratch, process};
 pub struct Nginx {
     process: Process,
     address: SocketAddr,
+    tls_address: SocketAddr,
     _scratch: Scratch,
 }
 
@@ -22,12 +23,20 @@ impl Nginx {
     ///
     /// If it is not installed or does not start.
     pub async fn start(nodes: &[SocketAddr]) -> Self {
+        Self::start_with_tls(nodes, nodes).await
+    }
+
+    /// The same; `tls` is where the nodes speak TLS.
+    ///
+    /// # Panics
+    ///
+    /// If it is not installed or does not start.
+    pub async fn start_with_tls(nodes: &[SocketAddr], tls: &[SocketAddr]) -> Self {
         let scratch = Scratch::new("nginx");
-        let address = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let path = scratch.write("nginx.conf", &configuration(nodes, address, scratch.path()));
+        let listen = [free(), free()];
+        let [address, tls_address] = listen;
+        let text = configuration([nodes, tls], listen, scratch.path());
+        let path = scratch.write("nginx.conf", &text);
         let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
             .into_iter()
             .find(|path| Path::new(path).exists())
@@ -39,6 +48,7 @@ impl Nginx {
         let mut nginx = Self {
             process,
             address,
+            tls_address,
             _scratch: scratch,
         };
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -59,17 +69,30 @@ impl Nginx {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// Where it listens for TLS, which goes through to the nodes.
+    #[must_use]
+    pub fn tls_address(&self) -> SocketAddr {
+        self.tls_address
+    }
 }
 
-/// The repository's configuration with our addresses in place of those of the containers.
-fn configuration(nodes: &[SocketAddr], listen: SocketAddr, folder: &Path) -> String {
+/// An address that nobody has.
+fn free() -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap()
+}
+
+/// The repository's configuration with our addresses in place of those of the containers; those
+/// of plain MQTT first.
+fn configuration(
+    nodes: [&[SocketAddr]; 2],
+    [listen, listen_tls]: [SocketAddr; 2],
+    folder: &Path,
+) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/nginx.conf");
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let tls = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
     let mut out = String::new();
     for line in text.lines() {
         let code = line.trim_start();
@@ -79,7 +102,8 @@ fn configuration(nodes: &[SocketAddr], listen: SocketAddr, folder: &Path) -> Str
                 .and_then(|(_, rest)| rest.split_once(' '))
                 .unwrap()
                 .1;
-            for node in nodes {
+            let is_tls = code.starts_with("server node-a:8883");
+            for node in nodes[usize::from(is_tls)] {
                 out += &format!("server {node} {rest}\n");
             }
         } else if code.starts_with("server node-") {
@@ -87,7 +111,7 @@ fn configuration(nodes: &[SocketAddr], listen: SocketAddr, folder: &Path) -> Str
         } else if let Some(rest) = code.strip_prefix("listen 1883") {
             out += &format!("listen {listen}{rest}\n");
         } else if let Some(rest) = code.strip_prefix("listen 8883") {
-            out += &format!("listen {tls}{rest}\n");
+            out += &format!("listen {listen_tls}{rest}\n");
         } else if code.starts_with("pid ") {
             out += &format!("pid {};\n", folder.join("nginx.pid").display());
         } else {
@@ -101,6 +125,7 @@ fn configuration(nodes: &[SocketAddr], listen: SocketAddr, folder: &Path) -> Str
     );
     assert!(
         nodes
+            .concat()
             .iter()
             .all(|node| out.contains(&format!("server {node}")))
     );

@@ -178,21 +178,31 @@ impl TestNode {
         self.tcp
     }
 
-    /// Where another listener is, such as `tls`, by the log of its present run.
-    ///
-    /// # Panics
-    ///
-    /// If it is not there.
-    #[must_use]
-    pub fn address(&self, listener: &str) -> SocketAddr {
-        listening(&self.output(), listener)
-            .unwrap_or_else(|| panic!("no listener {listener}:\n{}", self.output()))
+    /// Waits for another listener, such as `tls`; where it is.
+    pub async fn listener(&self, name: &str) -> SocketAddr {
+        crate::eventually(&format!("listener {name}"), async || {
+            listening(&self.output(), name)
+        })
+        .await
     }
 
     /// The folder that it runs in, with `causeway.db` and `var`.
     #[must_use]
     pub fn folder(&self) -> &std::path::Path {
         self.scratch.path()
+    }
+
+    /// Memory that its process holds.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let id = self.process.as_ref().expect("the node runs").id();
+        let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024
     }
 
     /// Sends a signal by its name, such as `HUP`.

@@ -12,6 +12,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use ring::rand::SystemRandom;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tracing::{info, warn};
 use x509_parser::{
@@ -170,7 +171,12 @@ fn issuer(folder: &Path) -> Result<Issuer<'static, KeyPair>, Failure> {
     let key = KeyPair::generate().map_err(fail)?;
     let mut params = CertificateParams::default();
     let host = host_name().unwrap_or_else(|| "this host".to_owned());
-    describe(&mut params, &format!("Causeway CA of {host}"), CA_LIFE);
+    // Two CAs of one name would be taken for one another.
+    let number = ring::rand::generate::<[u8; 4]>(&SystemRandom::new())
+        .map_err(|error| (path.clone(), error.to_string().into()))?;
+    let number = u32::from_be_bytes(number.expose());
+    let name = format!("Causeway CA of {host} {number:08x}");
+    describe(&mut params, &name, CA_LIFE);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(&key).map_err(fail)?;
@@ -185,7 +191,8 @@ fn describe(params: &mut CertificateParams, common_name: &str, life: Duration) {
         .distinguished_name
         .push(DnType::OrganizationName, MAKER);
     // The standard allows 64 characters there; clients look at the names beside it.
-    let common_name: String = common_name.chars().take(64).collect();
+    let start = common_name.chars().count().saturating_sub(64);
+    let common_name: String = common_name.chars().skip(start).collect();
     params
         .distinguished_name
         .push(DnType::CommonName, common_name);

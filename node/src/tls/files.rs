@@ -227,7 +227,10 @@ fn verifier(
     if let Some(path) = &paths.list {
         let lists: Vec<CertificateRevocationListDer<'static>> =
             objects(CRL, path, "revocation list", "")?;
-        facts.has_old_list = lists.iter().any(|list| is_old(list));
+        for list in &lists {
+            facts.has_old_list |=
+                is_old(list).map_err(|text| TlsError::unusable(CRL, path, text))?;
+        }
         // Like OpenSSL: the certificate of the client must be on a list that is there; those of
         // intermediate authorities are the business of whoever trusts them.
         builder = builder.with_crls(lists).only_check_end_entity_revocation();
@@ -245,11 +248,18 @@ fn verifier(
     Ok(Some(verifier))
 }
 
-fn is_old(list: &CertificateRevocationListDer<'_>) -> bool {
-    CertificateRevocationList::from_der(list)
-        .ok()
-        .and_then(|(_, list)| list.next_update())
-        .is_some_and(|next| next < ASN1Time::now())
+/// Whether a list is past its next update.
+fn is_old(list: &CertificateRevocationListDer<'_>) -> Result<bool, &'static str> {
+    let (_, list) = CertificateRevocationList::from_der(list)
+        .map_err(|_| "one of its lists is no X.509 revocation list")?;
+    if list.version().is_none() {
+        return Err(
+            "one of its lists is of version 1; with openssl ca, crlnumber and crl_extensions make one of version 2",
+        );
+    }
+    Ok(list
+        .next_update()
+        .is_some_and(|next| next < ASN1Time::now()))
 }
 
 fn read_file(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -241,11 +241,14 @@ pub(crate) fn explain(error: &std::io::Error) -> (&'static str, &'static str) {
         Error::InvalidCertificate(CertificateError::Revoked) => {
             ("revoked", ": the certificate of the client is in tls.crl")
         }
-        Error::InvalidCertificate(CertificateError::UnknownRevocationStatus) => (
+        Error::InvalidCertificate(CertificateError::UnknownRevocationStatus)
+        | Error::InvalidCertRevocationList(_) => (
             "revocation_unknown",
-            ": tls.crl has no list of the issuer of the client's certificate",
+            ": tls.crl has no good list of the issuer of the client's certificate",
         ),
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => (
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => (
             "certificate",
             ": the certificate of the client is not from tls.client_ca",
         ),
