@@ -250,7 +250,3 @@ fn has_token(request: &Request<'_, '_>, name: &str, token: &str) -> bool {
         .flat_map(|value| value.split(','))
         .any(|value| value.trim().eq_ignore_ascii_case(token))
 }
-
-#[cfg(test)]
-#[path = "handshake_tests.rs"]
-mod tests;
