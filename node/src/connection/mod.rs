@@ -148,7 +148,6 @@ where
     };
     let end = connection.run().await;
     let cause = connection.say_goodbye(end).await;
-    connection.transport.part().await;
     let Connection {
         session,
         transport,
@@ -158,9 +157,16 @@ where
     rooms.metrics.connections.of(peer.listener).dec();
     // The socket is closed before anybody waits for the database, unless the client has changed
     // how long its session lives: then the end of the connection tells it that this is so.
-    let transport = session.has_new_expiry.then_some(transport);
+    let mut awaited = Some(transport);
+    if !session.has_new_expiry
+        && let Some(transport) = awaited.take()
+    {
+        transport.part().await;
+    }
     handle::close(&rooms, session, cause).await;
-    drop(transport);
+    if let Some(transport) = awaited {
+        transport.part().await;
+    }
 }
 
 struct Connection<S> {

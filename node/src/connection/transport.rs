@@ -142,9 +142,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         }
     }
 
-    /// Tells the other end that this is the end, where the transport has a word for it and the
-    /// socket takes it at once.
-    pub(super) async fn part(&mut self) {
+    /// Closes the socket; says so before, where the transport has a word for it and the socket takes
+    /// it at once.
+    pub(super) async fn part(mut self) {
         if self.output.is_empty() {
             poll_fn(|cx| {
                 // The connection ends whether this succeeds or not.
