@@ -91,6 +91,29 @@ async fn a_client_without_certificate_has_no_common_name() {
     assert!(!line.contains("common_name"), "{line}");
 }
 
+/// With users, a certificate is enough: its common name is the user, and nobody asks for a password.
+#[tokio::test]
+async fn a_certificate_takes_the_place_of_a_password() {
+    let certificates = Certificates::make().await;
+    let mut settings = certificates.client_settings("optional");
+    settings.push("auth.mode=default".to_owned());
+    let known = node(&settings).await;
+    settings.push("tls.common_name_as_username=false".to_owned());
+    let unnamed = node(&settings).await;
+    let authority = certificates.file("ca.pem");
+    let client = shown(&certificates, "client");
+    let client: Vec<&str> = client.iter().map(String::as_str).collect();
+    // CONNACK 5 of MQTT 3.1.1: not authorized.
+    for (node, with, without) in [(&known, "00", "05"), (&unnamed, "05", "05")] {
+        let address = node.listener("tls").await;
+        let answer = Python::new(address, &authority).connects().await;
+        assert_eq!(answer, format!("TLSv1.3 None 200200{without}"));
+        let python = Python::new(address, &authority).with(&client);
+        let answer = python.connects().await;
+        assert_eq!(answer, format!("TLSv1.3 None 200200{with}"));
+    }
+}
+
 /// A list of another CA says nothing about this one's certificates, so they are refused.
 #[tokio::test]
 async fn a_certificate_that_no_list_covers_is_refused() {

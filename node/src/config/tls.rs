@@ -20,7 +20,7 @@ pub struct Tls {
     /// Whether clients show a certificate. Fixed until restart.
     pub client_certificate: ClientCertificate,
     /// Whether the common name of a client's certificate takes the place of the user name in
-    /// CONNECT. Fixed until restart.
+    /// CONNECT; then no password is asked for. Fixed until restart.
     pub common_name_as_username: bool,
     /// PEM file with the revocation lists of every issuer of clients' certificates. Empty: none is
     /// revoked. A list past its next update goes on being used, with a warning in the log.
