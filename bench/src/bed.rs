@@ -8,10 +8,11 @@ use clap::ValueEnum;
 use crate::{
     Arguments,
     cpu::Meter,
-    node::{Kind, Node},
+    node::{self, Kind, Node},
     peer::Peer,
     postgres::Postgres,
     scratch::Scratch,
+    tunnel::Trust,
 };
 
 /// Where publisher and subscriber are connected.
@@ -43,6 +44,9 @@ impl std::fmt::Display for Place {
         f.write_str(&self.name().replace(' ', "-"))
     }
 }
+
+/// Where publishers and subscribers connect, and what they trust.
+pub(crate) type TlsAddresses = ((SocketAddr, SocketAddr), Trust);
 
 /// The servers of a run. They end in the order of the fields.
 #[derive(Debug)]
@@ -101,6 +105,19 @@ impl Bed {
                 .as_ref()
                 .map(|peer| (peer.address(), peer.address())),
         }
+    }
+
+    /// The same for TLS, and what the clients trust.
+    pub(crate) fn tls_addresses(&self, place: Place) -> anyhow::Result<Option<TlsAddresses>> {
+        let [a, b, _] = &self.nodes;
+        let at = match (place, &self.peer) {
+            (Place::OneNode, _) => (a.tls_address(), a.tls_address()),
+            (Place::Across, _) => (a.tls_address(), b.tls_address()),
+            (Place::Peer, Some(peer)) => (peer.tls_address(), peer.tls_address()),
+            (Place::Peer, None) => return Ok(None),
+        };
+        let trust = Trust::read(&node::authority(self.scratch.path()))?;
+        Ok(Some((at, trust)))
     }
 
     /// Reads what `place` costs: all nodes and Postgres, or the peer.

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::packet::{self, Packet};
+use crate::{
+    packet::{self, Packet},
+    tunnel::Trust,
+};
 
 /// Bytes read at once at most; also the largest packet.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -90,13 +93,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects and waits for CONNACK.
+    /// Connects, by TLS if there is somebody to trust, and waits for CONNACK.
     pub(crate) fn open(
         address: SocketAddr,
+        trust: Option<&Trust>,
         client_id: &str,
         clean_session: bool,
     ) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        let stream = match trust {
+            Some(trust) => trust.connect(address, PATIENCE)?,
+            None => TcpStream::connect_timeout(&address, PATIENCE)?,
+        };
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut connection = Self {

@@ -21,6 +21,7 @@ use crate::{
     histogram::Histogram,
     packet::{self, Template},
     publisher, subscriber,
+    tunnel::Trust,
 };
 
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) run: u32,
     pub(crate) publish_at: SocketAddr,
     pub(crate) subscribe_at: SocketAddr,
+    /// All connections by TLS.
+    pub(crate) trust: Option<Trust>,
     pub(crate) publishers: u32,
     pub(crate) qos: u8,
     pub(crate) payload_bytes: usize,
@@ -152,7 +155,8 @@ pub(crate) fn run(plan: &Plan, meter: &Meter) -> anyhow::Result<Outcome> {
     }
     let (acknowledgement, delivery, repeated) = end(threads)?;
     if plan.persistent {
-        Connection::open(plan.subscribe_at, &subscriber_id(plan), true)?; // ends the session
+        let trust = plan.trust.as_ref();
+        Connection::open(plan.subscribe_at, trust, &subscriber_id(plan), true)?; // ends the session
     }
     let per_second = counts.map(|count| count / usage.seconds);
     let [
@@ -181,9 +185,10 @@ fn subscriber_id(plan: &Plan) -> String {
 
 fn start(plan: &Plan, shared: &Arc<Shared>) -> anyhow::Result<Threads> {
     let topic = format!("bench/{}", plan.run);
+    let trust = plan.trust.as_ref();
+    let id = subscriber_id(plan);
     let mut subscriber =
-        Connection::open(plan.subscribe_at, &subscriber_id(plan), !plan.persistent)
-            .context("subscriber")?;
+        Connection::open(plan.subscribe_at, trust, &id, !plan.persistent).context("subscriber")?;
     subscriber.subscribe(&format!("{topic}/+"), plan.qos)?;
     let subscriber = subscriber.patient()?;
     let mut streams = vec![subscriber.stream.try_clone()?];
@@ -192,7 +197,7 @@ fn start(plan: &Plan, shared: &Arc<Shared>) -> anyhow::Result<Threads> {
     let mut wakers: Vec<publisher::Waker> = Vec::new();
     for number in 0..plan.publishers {
         let id = format!("bench-{}-publisher-{number}", plan.run);
-        let connection = Connection::open(plan.publish_at, &id, true)
+        let connection = Connection::open(plan.publish_at, trust, &id, true)
             .context("publisher")?
             .patient()?;
         streams.push(connection.stream.try_clone()?);

@@ -20,6 +20,7 @@ mod scenario;
 mod scratch;
 mod storm;
 mod subscriber;
+mod tunnel;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -49,7 +50,7 @@ struct Arguments {
     /// Seconds measured per round, after one second of warm-up.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
-    /// Messages per second of the latency scenario.
+    /// Messages per second of the scenario latency, and of the second half of tls.
     #[arg(long, default_value_t = 1000)]
     rate: u32,
     /// Messages under way at full speed with QoS 0.
@@ -74,15 +75,17 @@ enum Scenario {
     Idle,
     Latency,
     Throughput,
+    Tls,
     Durable,
     Storm,
 }
 
 impl Scenario {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Idle,
         Self::Latency,
         Self::Throughput,
+        Self::Tls,
         Self::Durable,
         Self::Storm,
     ];
@@ -94,6 +97,7 @@ impl std::fmt::Display for Scenario {
             Self::Idle => "idle",
             Self::Latency => "latency",
             Self::Throughput => "throughput",
+            Self::Tls => "tls",
             Self::Durable => "durable",
             Self::Storm => "storm",
         })
@@ -111,6 +115,7 @@ fn main() -> anyhow::Result<()> {
             Scenario::Idle => scenario::idle(&bed, &mut report)?,
             Scenario::Latency => scenario::latency(&mut bed, &arguments, &mut report)?,
             Scenario::Throughput => scenario::throughput(&mut bed, &arguments, &mut report)?,
+            Scenario::Tls => scenario::tls(&mut bed, &arguments, &mut report)?,
             Scenario::Durable => scenario::durable(&mut bed, &arguments, &mut report)?,
             Scenario::Storm => scenario::storm(&mut bed, &arguments, &mut report)?,
         }

@@ -22,11 +22,25 @@ pub(crate) struct Kind {
     pub(crate) settings: Vec<String>,
 }
 
+/// Where nodes make their own CA and certificate, below their folder.
+const CERTIFICATES: &str = "var/tls";
+
+/// The CA that the nodes started in `folder` have made.
+pub(crate) fn authority(folder: &Path) -> PathBuf {
+    folder.join(CERTIFICATES).join("ca.pem")
+}
+
+/// Their certificate and its key.
+pub(crate) fn certificate(folder: &Path) -> [PathBuf; 2] {
+    ["server.pem", "server.key"].map(|name| folder.join(CERTIFICATES).join(name))
+}
+
 /// A node that takes clients, killed with this value.
 #[derive(Debug)]
 pub(crate) struct Node {
     process: Process,
     address: SocketAddr,
+    tls_address: SocketAddr,
 }
 
 impl Node {
@@ -38,6 +52,7 @@ impl Node {
             format!("node.name={name}"),
             format!("cluster.database_url={}", kind.database_url),
             "listener.tcp=127.0.0.1:0".to_owned(),
+            "listener.tls=127.0.0.1:0".to_owned(),
             "listener.ws=off".to_owned(),
             "http.listen=127.0.0.1:0".to_owned(),
             "log.format=json".to_owned(),
@@ -47,18 +62,27 @@ impl Node {
             command.args(["--set", setting]);
         }
         let mut process = Process::start(command, folder.join(format!("{name}.log")))?;
-        let address = process
+        let (address, tls_address) = process
             .wait_for(|log| {
-                let (tcp, http) = (listening(log, "tcp")?, listening(log, "http")?);
-                is_ready(http).then_some(tcp)
+                let (tcp, tls) = (listening(log, "tcp")?, listening(log, "tls")?);
+                is_ready(listening(log, "http")?).then_some((tcp, tls))
             })
             .with_context(|| format!("node {name}"))?;
-        Ok(Self { process, address })
+        Ok(Self {
+            process,
+            address,
+            tls_address,
+        })
     }
 
     /// Where it speaks MQTT.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it speaks MQTT over TLS.
+    pub(crate) fn tls_address(&self) -> SocketAddr {
+        self.tls_address
     }
 
     pub(crate) fn process(&self) -> u32 {

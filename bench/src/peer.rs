@@ -2,46 +2,78 @@
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
 };
 
-use crate::process::{self, Process};
+use crate::{
+    node,
+    process::{self, Process},
+};
 
 /// A running mosquitto, killed with this value.
 #[derive(Debug)]
 pub(crate) struct Peer {
     process: Process,
     address: SocketAddr,
+    tls_address: SocketAddr,
 }
 
 impl Peer {
-    /// Starts one with queues that lose nothing; `None` if there is no such program.
+    /// Starts one with queues that lose nothing and with the certificate of the nodes that were
+    /// started in `folder`; `None` if there is no such program.
     pub(crate) fn start(folder: &Path) -> anyhow::Result<Option<Self>> {
         let installed = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"]
             .map(|place| Path::new(place).join("mosquitto"));
         let Some(program) = installed.iter().find(|path| path.exists()) else {
             return Ok(None);
         };
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let free = || TcpListener::bind("127.0.0.1:0")?.local_addr();
+        let (address, tls_address) = (free()?, free()?);
+        let [certificate, key] = readable(folder)?;
         let conf = folder.join("mosquitto.conf");
         let text = format!(
-            "user nobody\nlistener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
-             max_queued_messages 0\nmax_inflight_messages 1000\nlog_type warning\n",
-            address.port()
+            "user nobody\nallow_anonymous true\nset_tcp_nodelay true\n\
+             max_queued_messages 0\nmax_inflight_messages 1000\nlog_type warning\n\
+             listener {} 127.0.0.1\n\
+             listener {} 127.0.0.1\ncertfile {}\nkeyfile {}\n",
+            address.port(),
+            tls_address.port(),
+            certificate.display(),
+            key.display()
         );
         std::fs::write(&conf, text)?;
         let mut command = process::command(program, "KILL", None);
         command.arg("-c").arg(conf);
         let mut process = Process::start(command, folder.join("mosquitto.log"))?;
         process.wait_for(|_| TcpStream::connect(address).ok().map(drop))?;
-        Ok(Some(Self { process, address }))
+        process.wait_for(|_| TcpStream::connect(tls_address).ok().map(drop))?;
+        Ok(Some(Self {
+            process,
+            address,
+            tls_address,
+        }))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
+    pub(crate) fn tls_address(&self) -> SocketAddr {
+        self.tls_address
+    }
+
     pub(crate) fn process(&self) -> u32 {
         self.process.id()
     }
+}
+
+/// Copies of certificate and key that the user of mosquitto can read.
+fn readable(folder: &Path) -> anyhow::Result<[PathBuf; 2]> {
+    let copies = ["mosquitto.pem", "mosquitto.key"].map(|name| folder.join(name));
+    for (from, to) in node::certificate(folder).iter().zip(&copies) {
+        std::fs::copy(from, to)?;
+        std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o644))?;
+    }
+    Ok(copies)
 }
