@@ -33,8 +33,9 @@ pub use id::{EntryId, Epoch, MessageId, NodeId, SessionId};
 pub use member::{JoinError, Joined, Member, NodeState};
 pub use record::{DeliveryOptions, MessageRecord, RecordError};
 pub use session::{
-    Buried, Claim, Claimed, DueWill, Ended, Kept, NewWill, Owner, QueuedEntry, RetainedMessage,
-    SessionSnapshot, SharedEntry, StoredSubscription,
+    Buried, Claim, Claimed, DueWill, Ended, Kept, NewWill, Owner, PageLimit, QueuedEntry,
+    QueuedPage, RetainedMessage, SessionSnapshot, SharedEntry, StoredSubscription, Surplus, Trim,
+    Trimmed,
 };
 pub use store::Store;
 pub use user::{MAX_USERNAME_BYTES, SCRAM_KEY_BYTES, ScramKeys, User, Users};

@@ -111,6 +111,64 @@ pub struct QueuedEntry {
     pub is_released: bool,
 }
 
+/// Most of a queue that is read at once.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimit {
+    /// Entries, at least 1.
+    pub entries: usize,
+    /// Bytes of the bodies; the first one comes however large it is.
+    pub bytes: usize,
+}
+
+/// The oldest part of a queue.
+#[derive(Debug, Clone, Default)]
+pub struct QueuedPage {
+    /// In order.
+    pub entries: Vec<QueuedEntry>,
+    /// Packet identifiers of entries that had no room in the page by their bytes; all of them, if
+    /// no more entries than [`PageLimit::entries`] wait.
+    pub reserved: Vec<u16>,
+    /// Whether there may be more.
+    pub is_cut: bool,
+}
+
+/// Which end of a queue is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surplus {
+    /// What has waited longest.
+    Oldest,
+    /// What came last.
+    Newest,
+}
+
+/// How far a queue is cut back.
+#[derive(Debug, Clone)]
+pub struct Trim {
+    /// Whose queue.
+    pub session: SessionId,
+    /// Where the client must be connected for this to be done.
+    pub owner: Option<NodeId>,
+    /// What is no part of it: for each writing node the entries up to the given one.
+    pub seen: Vec<(NodeId, EntryId)>,
+    /// Most entries that stay.
+    pub max_entries: usize,
+    /// Most bytes of their bodies; an entry alone may have more.
+    pub max_bytes: usize,
+    /// What goes.
+    pub surplus: Surplus,
+}
+
+/// What has become of a queue that was cut back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Entries deleted.
+    pub dropped: u64,
+    /// Entries that stayed.
+    pub left_entries: u64,
+    /// Bytes of their bodies.
+    pub left_bytes: u64,
+}
+
 /// A retained message.
 #[derive(Debug, Clone)]
 pub struct RetainedMessage {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Kept,
-    Member, NodeId, NodeState, QueuedEntry, RetainedMessage, SessionId, SessionSnapshot,
-    StoreError,
+    Member, NodeId, NodeState, PageLimit, QueuedPage, RetainedMessage, SessionId, SessionSnapshot,
+    StoreError, Trim, Trimmed,
 };
 
 /// What all nodes agree on, because it is in the database.
@@ -64,8 +64,16 @@ pub trait Store: Send + Sync + 'static {
         &self,
         session: SessionId,
         seen: &[(NodeId, EntryId)],
-        limit: usize,
-    ) -> Result<Vec<QueuedEntry>, StoreError>;
+        limit: PageLimit,
+    ) -> Result<QueuedPage, StoreError>;
+
+    /// Cuts the queue of a session back to a limit, unless its owner is not the one that `trim`
+    /// says. What was given a packet identifier is neither counted nor deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Fenced`] if this node was declared dead.
+    async fn trim(&self, node: NodeId, trim: &Trim) -> Result<Trimmed, StoreError>;
 
     /// What a session keeps beside its queue; empty if there is no such session.
     async fn kept(&self, session: SessionId) -> Result<Kept, StoreError>;

@@ -3,7 +3,7 @@
 //! ```text
 //! clients ── listener ─ connection ─ handle ─┬─ auth  tls
 //! database ─ feed ───────────────────────────┼─ session  router  retain
-//! people ─── api, timer, user ───────────────┴─ delivery  cluster          crates: ibc, mqtt
+//! people ─── api, sys, timer, user ──────────┴─ delivery  cluster          crates: ibc, mqtt
 //! ```
 //!
 //! Calls go right and down, never back. `tests/rooms.rs` holds the map.
@@ -22,6 +22,7 @@ mod retain;
 mod router;
 mod session;
 mod shutdown;
+mod sys;
 pub mod telemetry;
 mod timer;
 mod tls;

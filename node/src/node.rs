@@ -17,6 +17,7 @@ use crate::{
     auth::Auth,
     cluster::{Cluster, Databases, Lane},
     config::{Config, Kind, host_name},
+    delivery::QueueLimits,
     feed::Feed,
     handle::Rooms,
     listener::{self, BindError, Bound, Listener, Listening},
@@ -24,6 +25,7 @@ use crate::{
     router::Router,
     session::Registry,
     shutdown::Shutdown,
+    sys,
     telemetry::{Metrics, chain},
     timer,
     tls::{self, Tls, TlsError},
@@ -103,11 +105,12 @@ impl Node {
         let (cluster, changes) =
             Cluster::join(databases, &config, Arc::clone(&metrics), &shutdown).await?;
         info!(name = %config.node.name, node_id = %cluster.node, version = env!("CARGO_PKG_VERSION"), "node joined");
-        let retain = Arc::new(Retain::default());
+        let retain = Arc::new(Retain::new(&config.mqtt));
         let router = Arc::new(Router::new(
             Arc::clone(&cluster),
             Arc::clone(&retain),
             Arc::clone(&metrics),
+            QueueLimits::new(&config.mqtt),
         ));
         let rooms = Arc::new(Rooms {
             config,
@@ -134,6 +137,7 @@ impl Node {
         shutdown.spawn(lane);
         shutdown.spawn(Feed::new(Arc::clone(&rooms)).run(changes, shutdown.clone()));
         shutdown.spawn(timer::run(Arc::clone(&rooms), shutdown.clone()));
+        shutdown.spawn(sys::run(Arc::clone(&rooms), shutdown.clone()));
         if let Some(http) = http {
             serve_http(http, &rooms, &shutdown)?;
         }

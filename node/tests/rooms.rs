@@ -15,8 +15,8 @@ const MAP: &[(&str, &[&str])] = &[
     (
         "node",
         &[
-            "api", "auth", "cluster", "feed", "handle", "listener", "retain", "router", "session",
-            "timer", "tls",
+            "api", "auth", "cluster", "delivery", "feed", "handle", "listener", "retain", "router",
+            "session", "sys", "timer", "tls",
         ],
     ),
     ("listener", &["connection", "handle", "tls"]),
@@ -26,13 +26,17 @@ const MAP: &[(&str, &[&str])] = &[
     ),
     ("feed", &["cluster", "delivery", "handle", "router"]),
     ("api", &["handle"]),
+    ("sys", &["delivery", "handle", "router"]),
     ("timer", &["delivery", "handle", "router"]),
     ("user", &["auth"]),
     (
         "handle",
         &["auth", "cluster", "delivery", "retain", "router", "session"],
     ),
-    ("session", &["auth", "cluster", "delivery", "router"]),
+    (
+        "session",
+        &["auth", "cluster", "delivery", "retain", "router"],
+    ),
     ("router", &["cluster", "delivery", "retain"]),
     ("retain", &["delivery"]),
     ("cluster", &["delivery"]),

@@ -9,6 +9,7 @@
 )]
 
 mod alias;
+mod announced;
 mod auth;
 mod connect;
 mod expiry;
@@ -22,11 +23,14 @@ mod malformed;
 mod persistent;
 mod proxy;
 mod quality;
+mod queues;
+mod quotas;
 mod reauth;
 mod retained;
 mod scale;
 mod share;
 mod subscribe;
+mod sys;
 mod takeover;
 mod unsubscribe;
 mod will;

@@ -1,7 +1,7 @@
 //! What every writing statement of a node begins with: that the node is not dead.
 
 use sqlx::postgres::PgArguments;
-use sqlx::query::QueryScalar;
+use sqlx::query::{QueryAs, QueryScalar};
 use sqlx::{PgConnection, Postgres};
 
 use super::locks::{LockKey, Names};
@@ -54,6 +54,21 @@ impl Fence {
         sql: &'static str,
     ) -> QueryScalar<'q, Postgres, i64, PgArguments> {
         sqlx::query_scalar(sql)
+            .bind(self.node.0)
+            .bind(self.base)
+            .bind(self.key.class)
+            .bind(self.key.object)
+    }
+
+    /// A fenced statement that returns something else.
+    pub(super) fn query_row<'q, R>(
+        &self,
+        sql: &'static str,
+    ) -> QueryAs<'q, Postgres, R, PgArguments>
+    where
+        R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+    {
+        sqlx::query_as(sql)
             .bind(self.node.0)
             .bind(self.base)
             .bind(self.key.class)

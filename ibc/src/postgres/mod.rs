@@ -25,6 +25,7 @@ mod secret;
 mod session;
 mod subscription;
 mod sweep;
+mod trim;
 mod will;
 
 use std::sync::Mutex;
@@ -39,8 +40,9 @@ use self::pool::{Pool, limited};
 use self::presence::Presence;
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, Cursor, DueWill, Ended, EntryId, Epoch, Forward,
-    Frame, JoinError, Joined, Kept, Member, NodeId, NodeState, OpenError, QueuedEntry,
-    ReceivedFrame, RetainedMessage, SessionId, SessionSnapshot, Store, StoreError, User, Users,
+    Frame, JoinError, Joined, Kept, Member, NodeId, NodeState, OpenError, PageLimit, QueuedPage,
+    ReceivedFrame, RetainedMessage, SessionId, SessionSnapshot, Store, StoreError, Trim, Trimmed,
+    User, Users,
 };
 
 /// How a node uses the database.
@@ -149,9 +151,13 @@ impl Store for Postgres {
         &self,
         session: SessionId,
         seen: &[(NodeId, EntryId)],
-        limit: usize,
-    ) -> Result<Vec<QueuedEntry>, StoreError> {
+        limit: PageLimit,
+    ) -> Result<QueuedPage, StoreError> {
         on_connection!(self, c => queue::read(c, session, seen, limit))
+    }
+
+    async fn trim(&self, node: NodeId, trim: &Trim) -> Result<Trimmed, StoreError> {
+        on_connection!(self, c => trim::trim(c, self.names, node, trim))
     }
 
     async fn kept(&self, session: SessionId) -> Result<Kept, StoreError> {

@@ -6,8 +6,8 @@ use sqlx::{PgConnection, Row};
 
 use super::fence::{Fence, fenced};
 use crate::{
-    Acknowledged, EntryId, MessageId, Moved, NodeId, QueuedEntry, Sent, SessionId, SharedEntry,
-    StoreError,
+    Acknowledged, EntryId, MessageId, Moved, NodeId, PageLimit, QueuedEntry, QueuedPage, Sent,
+    SessionId, SharedEntry, StoreError,
 };
 
 /// Moves entries. `$5` offset to `base`; per entry: `$6` old session, `$7` entry, `$8` message,
@@ -78,19 +78,26 @@ const DELETE: &str = fenced!(
      select base from fence"
 );
 
-/// `$1` session, `$2` and `$3` writing node and the last entry seen of it, `$4` limit.
+/// `$1` session, `$2` and `$3` writing node and the last entry seen of it, `$4` limit, `$5` bytes:
+/// entries behind so much have no body.
 ///
 /// `offset 0` keeps one index look-up per entry: after a vacuum of a nearly empty table the
 /// planner takes it for tiny, and would scan all of it for each entry.
 const READ: &str = "
-    select q.id, q.source, q.message_id, m.body, q.options, q.share, q.packet_id, q.is_released
-      from queue q
-     cross join lateral (select body from message where id = q.message_id offset 0) m
-     where q.session_id = $1
-       and q.id > coalesce((select max(s.entry) from unnest($2::bigint[], $3::bigint[]) s (node, entry)
-                             where s.node = q.source), -1)
-     order by q.id
-     limit $4";
+    select id, source, message_id, case when total - size < $5 then body end as body, options, share,
+           packet_id, is_released
+      from (select q.id, q.source, q.message_id, q.options, q.share, q.packet_id, q.is_released, m.body,
+                   octet_length(m.body) as size,
+                   sum(octet_length(m.body)) over (order by q.id rows unbounded preceding) as total
+              from queue q
+             cross join lateral (select body from message where id = q.message_id offset 0) m
+             where q.session_id = $1
+               and q.id > coalesce((select max(s.entry)
+                                      from unnest($2::bigint[], $3::bigint[]) s (node, entry)
+                                     where s.node = q.source), -1)
+             order by q.id
+             limit $4) page
+     order by id";
 
 /// `$1` owner, `$2` limit. Entries of shared subscriptions that were not sent; first those of
 /// sessions that end with the owner. Relies on `session_owner` and `queue_shared`.
@@ -194,29 +201,44 @@ pub(super) async fn read(
     c: &mut PgConnection,
     session: SessionId,
     seen: &[(NodeId, EntryId)],
-    limit: usize,
-) -> Result<Vec<QueuedEntry>, StoreError> {
+    limit: PageLimit,
+) -> Result<QueuedPage, StoreError> {
     let rows = sqlx::query(READ)
         .bind(session.0)
         .bind(seen.iter().map(|(node, _)| node.0).collect::<Vec<_>>())
         .bind(seen.iter().map(|(_, entry)| entry.0).collect::<Vec<_>>())
-        .bind(super::limit(limit))
+        .bind(super::limit(limit.entries))
+        .bind(super::limit(limit.bytes))
         .fetch_all(c)
         .await?;
-    rows.iter().map(queued).collect()
+    let mut page = QueuedPage {
+        is_cut: rows.len() >= limit.entries,
+        ..QueuedPage::default()
+    };
+    for row in &rows {
+        let packet_id: Option<i32> = row.try_get("packet_id")?;
+        let packet_id = packet_id.map(u16::try_from).transpose();
+        let packet_id = packet_id.map_err(|_| StoreError::Corrupt { table: "queue" })?;
+        match row.try_get::<Option<Vec<u8>>, _>("body")? {
+            Some(body) => page.entries.push(queued(row, body.into(), packet_id)?),
+            None => {
+                page.is_cut = true;
+                page.reserved.extend(packet_id);
+            }
+        }
+    }
+    Ok(page)
 }
 
-fn queued(row: &PgRow) -> Result<QueuedEntry, StoreError> {
-    let packet_id: Option<i32> = row.try_get("packet_id")?;
-    let packet_id = packet_id.map(u16::try_from).transpose();
+fn queued(row: &PgRow, body: Bytes, packet_id: Option<u16>) -> Result<QueuedEntry, StoreError> {
     Ok(QueuedEntry {
         entry: EntryId(row.try_get("id")?),
         source: NodeId(row.try_get("source")?),
         message: MessageId(row.try_get("message_id")?),
-        body: bytes(row, "body")?,
+        body,
         options: bytes(row, "options")?,
         share: row.try_get("share")?,
-        packet_id: packet_id.map_err(|_| StoreError::Corrupt { table: "queue" })?,
+        packet_id,
         is_released: row.try_get("is_released")?,
     })
 }

@@ -14,6 +14,7 @@ mod secret;
 mod session;
 mod subscription;
 mod transactions;
+mod trim;
 mod will;
 
 use std::path::Path;
@@ -26,8 +27,8 @@ use tokio::sync::{Mutex, MutexGuard};
 use self::open::{Beside, Opened};
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Kept,
-    Member, NodeId, NodeState, OpenError, QueuedEntry, RetainedMessage, SessionId, SessionSnapshot,
-    Store, StoreError, User, Users,
+    Member, NodeId, NodeState, OpenError, PageLimit, QueuedPage, RetainedMessage, SessionId,
+    SessionSnapshot, Store, StoreError, Trim, Trimmed, User, Users,
 };
 
 /// What a commit survives.
@@ -154,9 +155,13 @@ impl Store for Sqlite {
         &self,
         session: SessionId,
         seen: &[(NodeId, EntryId)],
-        limit: usize,
-    ) -> Result<Vec<QueuedEntry>, StoreError> {
+        limit: PageLimit,
+    ) -> Result<QueuedPage, StoreError> {
         queue::read(&mut *self.reader().await, session, seen, limit).await
+    }
+
+    async fn trim(&self, node: NodeId, trim: &Trim) -> Result<Trimmed, StoreError> {
+        write!(self, c => trim::trim(&mut c, node, trim))
     }
 
     async fn kept(&self, session: SessionId) -> Result<Kept, StoreError> {

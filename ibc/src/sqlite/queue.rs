@@ -8,8 +8,8 @@ use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use super::limit;
 use crate::{
-    Acknowledged, EntryId, MessageId, Moved, NewEntry, NewMessage, NodeId, QueuedEntry, Sent,
-    SessionId, SharedEntry, StoreError,
+    Acknowledged, EntryId, MessageId, Moved, NewEntry, NewMessage, NodeId, PageLimit, QueuedEntry,
+    QueuedPage, Sent, SessionId, SharedEntry, StoreError,
 };
 
 /// Rows in one statement. Each statement is a trip to the thread of the connection.
@@ -44,12 +44,19 @@ const SENT: &str = "update queue set packet_id = ?3 where session_id = ?1 and id
 /// `?1` session, `?2` entry.
 const RELEASED: &str = "update queue set is_released = 1 where session_id = ?1 and id = ?2";
 
-/// `?1` session, `?2` after which entry, `?3` limit.
+/// `?1` session, `?2` JSON array of pairs of writing node and the last entry seen of it, `?3` limit,
+/// `?4` bytes: entries behind so much have no body.
 const READ: &str = "
-    select q.id, q.source, q.message_id, m.body, q.options, q.share, q.packet_id, q.is_released
-      from queue q join message m on m.id = q.message_id
-     where q.session_id = ?1 and q.id > ?2
-     order by q.id limit ?3";
+    select id, source, message_id, case when total - length(body) < ?4 then body end as body, options,
+           share, packet_id, is_released
+      from (select q.id, q.source, q.message_id, q.options, q.share, q.packet_id, q.is_released, m.body,
+                   sum(length(m.body)) over (order by q.id rows unbounded preceding) as total
+              from queue q join message m on m.id = q.message_id
+             where q.session_id = ?1
+               and q.id > coalesce((select max(value ->> 1) from json_each(?2)
+                                     where value ->> 0 = q.source), -1)
+             order by q.id limit ?3)
+     order by id";
 
 /// `?1` owner, `?2` limit. Relies on `session_owner` and `queue_shared`.
 const SHARED: &str = "
@@ -223,45 +230,50 @@ pub(super) async fn read(
     c: &mut SqliteConnection,
     session: SessionId,
     seen: &[(NodeId, EntryId)],
-    most: usize,
-) -> Result<Vec<QueuedEntry>, StoreError> {
-    let mut found = Vec::new();
-    let mut after = -1;
-    // There are few writers: this node, and earlier runs of it.
-    while found.len() < most {
-        let rows = sqlx::query(READ)
-            .bind(session.0)
-            .bind(after)
-            .bind(limit(most))
-            .fetch_all(&mut *c)
-            .await?;
-        let is_last = rows.len() < most;
-        for row in &rows {
-            let entry = queued(row)?;
-            after = entry.entry.0;
-            let is_seen = seen
-                .iter()
-                .any(|(node, last)| *node == entry.source && entry.entry <= *last);
-            if !is_seen && found.len() < most {
-                found.push(entry);
+    most: PageLimit,
+) -> Result<QueuedPage, StoreError> {
+    let rows = sqlx::query(READ)
+        .bind(session.0)
+        .bind(pairs(seen))
+        .bind(limit(most.entries))
+        .bind(limit(most.bytes))
+        .fetch_all(c)
+        .await?;
+    let mut page = QueuedPage {
+        is_cut: rows.len() >= most.entries,
+        ..QueuedPage::default()
+    };
+    for row in &rows {
+        let packet_id = row.try_get("packet_id")?;
+        match row.try_get::<Option<Vec<u8>>, _>("body")? {
+            Some(body) => page.entries.push(queued(row, body.into(), packet_id)?),
+            None => {
+                page.is_cut = true;
+                page.reserved.extend(packet_id);
             }
         }
-        if is_last {
-            break;
-        }
     }
-    Ok(found)
+    Ok(page)
 }
 
-fn queued(row: &SqliteRow) -> Result<QueuedEntry, StoreError> {
+/// Writing nodes with the last entry seen of each, as a JSON array of pairs.
+pub(super) fn pairs(seen: &[(NodeId, EntryId)]) -> String {
+    let pairs: Vec<String> = seen
+        .iter()
+        .map(|(node, entry)| format!("[{},{}]", node.0, entry.0))
+        .collect();
+    format!("[{}]", pairs.join(","))
+}
+
+fn queued(row: &SqliteRow, body: Bytes, packet_id: Option<u16>) -> Result<QueuedEntry, StoreError> {
     Ok(QueuedEntry {
         entry: EntryId(row.try_get("id")?),
         source: NodeId(row.try_get("source")?),
         message: MessageId(row.try_get("message_id")?),
-        body: bytes(row, "body")?,
+        body,
         options: bytes(row, "options")?,
         share: row.try_get("share")?,
-        packet_id: row.try_get("packet_id")?,
+        packet_id,
         is_released: row.try_get("is_released")?,
     })
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use ibc::postgres::{Postgres, PostgresOptions};
 use ibc::sqlite::{Sqlite, Synchronous};
 use ibc::{
-    Batch, Claim, Claimed, Joined, NewEntry, NewMessage, NewWill, NodeId, SessionId, Store,
-    StoredSubscription, Users,
+    Batch, Claim, Claimed, Joined, NewEntry, NewMessage, NewWill, NodeId, PageLimit, SessionId,
+    Store, StoredSubscription, Users,
 };
 use mqtt::{SubscriptionOptions, TopicFilter};
 use sqlx::{Connection as _, SqliteConnection};
@@ -16,6 +16,14 @@ use sqlx::{Connection as _, SqliteConnection};
 use crate::server;
 
 pub const LEASE: Duration = Duration::from_secs(5);
+/// A page of so many entries, however large they are.
+pub const fn page(entries: usize) -> PageLimit {
+    PageLimit {
+        entries,
+        bytes: usize::MAX,
+    }
+}
+
 pub const NEVER: u32 = u32::MAX;
 
 /// A database with one node.
@@ -123,7 +131,12 @@ impl Bed {
 
     /// The bodies in a queue.
     pub async fn bodies(&self, session: SessionId) -> Vec<String> {
-        let queued = self.store().queued(session, &[], 1000).await.unwrap();
+        let queued = self
+            .store()
+            .queued(session, &[], page(1000))
+            .await
+            .unwrap()
+            .entries;
         queued
             .iter()
             .map(|entry| String::from_utf8(entry.body.to_vec()).unwrap())

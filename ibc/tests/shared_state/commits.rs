@@ -9,7 +9,9 @@ use ibc::{
 };
 use sqlx::{Connection as _, PgConnection};
 
-use crate::bed::{Bed, LEASE, claim, entry, message, messages, postgres, subscribed, subscription};
+use crate::bed::{
+    Bed, LEASE, claim, entry, message, messages, page, postgres, subscribed, subscription,
+};
 use crate::{on_both, server};
 
 fn retained(topic_name: &str, body: Option<&str>, expiry_interval: Option<u32>) -> RetainedChange {
@@ -46,7 +48,7 @@ on_both! {
         assert!(second > first + 1);
         assert_eq!(bed.bodies(a).await, ["0", "2"]);
         assert_eq!(bed.bodies(b).await, ["0", "1"]);
-        let queue = bed.store().queued(b, &[], 10).await.unwrap();
+        let queue = bed.store().queued(b, &[], page(10)).await.unwrap().entries;
         assert_eq!(queue[1].entry, EntryId(first + 1));
         assert_eq!(queue[1].message, MessageId(first + 1));
         assert_eq!(queue[1].source, bed.node);
@@ -59,7 +61,7 @@ on_both! {
         let session = bed.claim(claim("a", 60)).await.session;
         let many: Vec<_> = (0..1003).map(|i| message(i.to_string(), &[session])).collect();
         bed.commit(messages(many)).await;
-        let queue = bed.store().queued(session, &[], 2000).await.unwrap();
+        let queue = bed.store().queued(session, &[], page(2000)).await.unwrap().entries;
         assert_eq!(queue.len(), 1003);
         for (i, entry) in queue.iter().enumerate() {
             assert_eq!(entry.body, i.to_string().as_bytes());
@@ -70,13 +72,53 @@ on_both! {
         let session = bed.claim(claim("a", 60)).await.session;
         let base = bed.commit(messages((0..5).map(|i| message(i.to_string(), &[session])).collect())).await;
         let read = async |seen: &[(NodeId, EntryId)], limit| {
-            let queue = bed.store().queued(session, seen, limit).await.unwrap();
+            let queue = bed.store().queued(session, seen, page(limit)).await.unwrap().entries;
             queue.iter().map(|entry| entry.entry.0 - base).collect::<Vec<_>>()
         };
         assert_eq!(read(&[], 3).await, [0, 1, 2]);
         assert_eq!(read(&[(bed.node, EntryId(base + 2))], 3).await, [3, 4]);
         assert_eq!(read(&[(NodeId(999), EntryId(base + 2))], 9).await, [0, 1, 2, 3, 4]);
         assert_eq!(read(&[(bed.node, EntryId(base + 1)), (NodeId(999), EntryId(0))], 2).await, [2, 3]);
+    }
+
+    /// However large the bodies are, a page has only so many bytes of them, and at least one entry.
+    async fn a_page_ends_where_its_bytes_end(bed: Bed) {
+        let session = bed.claim(claim("a", 60)).await.session;
+        let base = bed.commit(messages((0..6).map(|_| message("x".repeat(100), &[session])).collect())).await;
+        let sent = [0, 1, 4].map(|i| Sent { session, entry: EntryId(base + i), packet_id: 10 + i as u16 });
+        bed.commit(Batch { sent: sent.to_vec(), ..Batch::default() }).await;
+        let read = async |entries, bytes| {
+            let limit = ibc::PageLimit { entries, bytes };
+            let page = bed.store().queued(session, &[], limit).await.unwrap();
+            (page.entries.len(), page.reserved, page.is_cut)
+        };
+        assert_eq!(read(10, 1).await, (1, vec![11, 14], true));
+        assert_eq!(read(10, 250).await, (3, vec![14], true));
+        assert_eq!(read(10, 600).await, (6, vec![], false));
+        assert_eq!(read(6, 600).await, (6, vec![], true));
+        assert_eq!(read(2, 600).await, (2, vec![], true));
+    }
+
+    async fn a_queue_is_cut_back_at_the_end_that_was_asked_for(bed: Bed) {
+        let session = bed.claim(claim("a", 60)).await.session;
+        let base = bed.commit(messages((0..9).map(|i| message(i.to_string().repeat(10), &[session])).collect())).await;
+        let sent = vec![Sent { session, entry: EntryId(base), packet_id: 1 }];
+        bed.commit(Batch { sent, ..Batch::default() }).await;
+        let seen = vec![(bed.node, EntryId(base + 1))];
+        let trim = async |owner, max_entries, max_bytes, surplus| {
+            let trim = ibc::Trim { session, owner, seen: seen.clone(), max_entries, max_bytes, surplus };
+            let trimmed = bed.store().trim(bed.node, &trim).await.unwrap();
+            let left = bed.bodies(session).await.iter().map(|body| body[..1].to_owned()).collect::<String>();
+            (trimmed.dropped, trimmed.left_entries, trimmed.left_bytes, left)
+        };
+        // Somebody else has the client.
+        assert_eq!(trim(None, 1, 1, ibc::Surplus::Newest).await.3, "012345678");
+        let here = Some(bed.node);
+        assert_eq!(trim(here, 7, 70, ibc::Surplus::Newest).await, (0, 7, 70, "012345678".to_owned()));
+        assert_eq!(trim(here, 6, 1000, ibc::Surplus::Newest).await, (1, 6, 60, "01234567".to_owned()));
+        assert_eq!(trim(here, 9, 45, ibc::Surplus::Oldest).await, (2, 4, 40, "014567".to_owned()));
+        assert_eq!(trim(here, 9, 5, ibc::Surplus::Newest).await, (3, 1, 10, "014".to_owned()));
+        assert_eq!(trim(here, 0, 5, ibc::Surplus::Oldest).await, (1, 0, 0, "01".to_owned()));
     }
 
     async fn an_entry_goes_through_its_life(bed: Bed) {
@@ -86,7 +128,7 @@ on_both! {
         bed.commit(Batch { sent, ..Batch::default() }).await;
         let released = vec![(a, EntryId(base))];
         bed.commit(Batch { released, ..Batch::default() }).await;
-        let queue = bed.store().queued(a, &[], 10).await.unwrap();
+        let queue = bed.store().queued(a, &[], page(10)).await.unwrap().entries;
         assert_eq!((queue[0].packet_id, queue[0].is_released), (Some(65_535), true));
         let done = |session| Acknowledged { session, entry: EntryId(base), message: MessageId(base) };
         bed.commit(Batch { acknowledged: vec![done(a)], ..Batch::default() }).await;
@@ -111,7 +153,7 @@ on_both! {
         let second = bed.commit(batch.clone()).await;
         assert_eq!(bed.bodies(a).await, [""; 0]);
         assert_eq!(bed.bodies(b).await, ["new", "m"]);
-        let queue = bed.store().queued(b, &[], 10).await.unwrap();
+        let queue = bed.store().queued(b, &[], page(10)).await.unwrap().entries;
         assert_eq!(queue[1].entry, EntryId(second + 1));
         assert_eq!(queue[1].message, MessageId(base));
         assert_eq!(queue[1].share.as_deref(), Some("$share/g/t"));
@@ -217,7 +259,7 @@ on_both! {
         assert_eq!(bed.bodies(a.session).await, ["1", "3"]);
         assert_eq!(bed.bodies(b.session).await, ["4", "0"]);
         assert_eq!(bed.store().retained("", 10).await.unwrap()[0].version, base + 3);
-        assert_eq!(bed.store().queued(b.session, &[], 9).await.unwrap()[1].entry, EntryId(base + 2));
+        assert_eq!(bed.store().queued(b.session, &[], page(9)).await.unwrap().entries[1].entry, EntryId(base + 2));
         assert_eq!(bed.count("message").await, 4);
     }
 }
@@ -242,7 +284,7 @@ async fn two_nodes_write_into_one_queue_and_each_is_read_in_its_order() {
         let mut counts = std::collections::HashMap::new();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         while counts.values().sum::<i32>() < 400 && tokio::time::Instant::now() < deadline {
-            for entry in b.queued(session, &seen, 33).await.unwrap() {
+            for entry in b.queued(session, &seen, page(33)).await.unwrap().entries {
                 let count: &mut i32 = counts.entry(entry.source).or_default();
                 assert_eq!(entry.body, count.to_string().as_bytes());
                 *count += 1;

@@ -14,7 +14,7 @@ mod progress;
 
 use std::{sync::Arc, time::Duration};
 
-use ibc::{Forward, NodeId, NodeState, QueuedEntry, SessionId, Store, StoreError};
+use ibc::{Forward, NodeId, NodeState, PageLimit, QueuedPage, SessionId, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc};
 
 pub(crate) use claims::ClaimError;
@@ -59,9 +59,15 @@ pub(crate) struct Cluster {
     metrics: Arc<Metrics>,
 }
 
-/// Entries read from a queue at once. Larger than `mqtt.max_inflight`, so that what was in flight
-/// is in the first page.
+/// Rows read at once.
 pub(crate) const PAGE: usize = 4096;
+
+/// Most of a queue that is read at once. More entries than `mqtt.max_inflight` may have, so that the
+/// packet identifiers of what was in flight are in the first page.
+const QUEUE_PAGE: PageLimit = PageLimit {
+    entries: PAGE,
+    bytes: 4 << 20,
+};
 
 /// Queues read at one time; the smallest `cluster.max_connections` is 4.
 const READERS: usize = 2;
@@ -213,10 +219,10 @@ impl Cluster {
         &self,
         session: SessionId,
         seen: &[(NodeId, ibc::EntryId)],
-    ) -> Result<Vec<QueuedEntry>, StoreError> {
+    ) -> Result<QueuedPage, StoreError> {
         // The semaphore is never closed.
         let _permit = self.readers.acquire().await;
-        self.databases.store.queued(session, seen, PAGE).await
+        self.databases.store.queued(session, seen, QUEUE_PAGE).await
     }
 
     /// Whether this node may act in the cluster's name: its lease has not run out (guarantee G8).

@@ -38,6 +38,9 @@ pub struct Listener {
     /// Most network connections at one time on all listeners together, 1 to 10 000 000; further
     /// ones are closed at once.
     pub max_connections: u32,
+    /// Connections accepted per second on average on each address, as many at once after a pause; 0
+    /// (no limit) to 1 000 000. Further ones wait in the backlog.
+    pub accept_rate: u32,
 }
 
 impl Default for Listener {
@@ -54,6 +57,7 @@ impl Default for Listener {
             proxy_protocol: ProxyProtocol::Off,
             backlog: 4096,
             max_connections: 1_000_000,
+            accept_rate: 10_000,
         }
     }
 }

@@ -205,15 +205,22 @@ fn validate(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-fn numbers(config: &Config) -> [(&'static str, i64, RangeInclusive<i64>); 13] {
-    let mqtt = &config.mqtt;
+/// A setting, its value, and what it may be.
+pub(super) type Number = (&'static str, i64, RangeInclusive<i64>);
+
+fn numbers(config: &Config) -> Vec<Number> {
     let listener = &config.listener;
-    [
+    let mut numbers = vec![
         ("listener.backlog", listener.backlog.into(), 1..=65_535),
         (
             "listener.max_connections",
             listener.max_connections.into(),
             1..=10_000_000,
+        ),
+        (
+            "listener.accept_rate",
+            listener.accept_rate.into(),
+            0..=1_000_000,
         ),
         (
             "cluster.max_connections",
@@ -225,43 +232,13 @@ fn numbers(config: &Config) -> [(&'static str, i64, RangeInclusive<i64>); 13] {
             config.auth.scram_iterations.into(),
             4096..=1_000_000,
         ),
-        (
-            "mqtt.session_expiry_interval",
-            mqtt.session_expiry_interval,
-            -1..=4_294_967_295,
-        ),
-        (
-            "mqtt.server_receive_maximum",
-            mqtt.server_receive_maximum.into(),
-            1..=65_535,
-        ),
-        (
-            "mqtt.server_maximum_packet_size",
-            mqtt.server_maximum_packet_size.into(),
-            2..=268_435_460,
-        ),
-        (
-            "mqtt.server_topic_alias_maximum",
-            mqtt.server_topic_alias_maximum.into(),
-            0..=65_535,
-        ),
-        (
-            "mqtt.server_keep_alive",
-            mqtt.server_keep_alive,
-            -1..=65_535,
-        ),
-        ("mqtt.maximum_qos", mqtt.maximum_qos.into(), 0..=2),
-        ("mqtt.max_inflight", mqtt.max_inflight.into(), 1..=2048),
-        (
-            "mqtt.max_queued_messages",
-            mqtt.max_queued_messages.into(),
-            100..=10_000_000,
-        ),
         ("drain.rate", config.drain.rate.into(), 1..=1_000_000),
-    ]
+    ];
+    numbers.extend(config.mqtt.numbers());
+    numbers
 }
 
-fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Duration>); 2] {
+fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Duration>); 4] {
     let second = Duration::from_secs(1);
     [
         ("cluster.lease", config.cluster.lease, second..=second * 300),
@@ -269,6 +246,16 @@ fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Durati
             "mqtt.connect_timeout",
             config.mqtt.connect_timeout,
             second..=second * 600,
+        ),
+        (
+            "mqtt.publish_burst",
+            config.mqtt.publish_burst,
+            Duration::from_millis(10)..=second * 3600,
+        ),
+        (
+            "sys.interval",
+            config.sys.interval,
+            Duration::ZERO..=second * 86_400,
         ),
     ]
 }

@@ -12,6 +12,7 @@ mod listener;
 mod load;
 mod mqtt;
 mod store;
+mod sys;
 mod tls;
 
 use std::net::SocketAddr;
@@ -25,8 +26,9 @@ pub(crate) use listener::Kind;
 pub use listener::{Listener, Mode, ProxyProtocol, UnixPath};
 pub(crate) use load::host_name;
 pub use load::{ConfigError, Problem, load, password};
-pub use mqtt::Mqtt;
+pub use mqtt::{DropPolicy, MOST_TOPIC_LEVELS, Mqtt};
 pub use store::{Store, Synchronous};
+pub use sys::Sys;
 pub use tls::{ClientCertificate, Tls, TlsVersion};
 
 /// All settings, one struct per table of `node.toml`.
@@ -49,6 +51,8 @@ pub struct Config {
     pub auth: Auth,
     /// What the protocol leaves to the broker.
     pub mqtt: Mqtt,
+    /// What the broker says about itself by MQTT.
+    pub sys: Sys,
     /// How a node stops.
     pub drain: Drain,
     /// What is logged, and how.

@@ -8,6 +8,7 @@ mod layers;
 mod opening;
 mod proxy;
 mod stream;
+mod throttle;
 mod transport;
 mod websocket;
 
@@ -26,6 +27,7 @@ use tracing::{debug, warn};
 
 use self::{
     stream::Layered,
+    throttle::Throttle,
     transport::{Exchange, Transport},
 };
 use crate::{
@@ -34,7 +36,7 @@ use crate::{
     delivery::Control,
     handle::{self, Cause, Context, Next, Peer, Reject, Rooms},
     session::Session,
-    telemetry::{Seat, chain},
+    telemetry::{Limit, Seat, chain},
 };
 
 /// Output above which nothing more is read: a client that does not read is not served.
@@ -145,6 +147,7 @@ where
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         heard: Instant::now(),
         written: 0,
+        throttle: Throttle::new(&rooms.config.mqtt, Instant::now()),
     };
     let end = connection.run().await;
     let cause = connection.say_goodbye(end).await;
@@ -180,6 +183,8 @@ struct Connection<S> {
     heard: Instant,
     /// What had been written when it was last looked at.
     written: u64,
+    /// If there is a limit.
+    throttle: Option<Box<Throttle>>,
 }
 
 /// Why a connection ends.
@@ -211,6 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
             }
             handle::deliver(&mut cx);
+            cx.session.count(&self.rooms.metrics.traffic);
             handle::ask_for_page(&self.rooms, &mut self.session);
             if let Some(end) = self.wait().await {
                 return end;
@@ -227,7 +233,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn wait(&mut self) -> Option<End> {
         let awaits_commit = !self.session.owed.is_empty();
         let has_room = self.rooms.cluster.has_room();
+        let pause = self.pause();
         let may_read = has_room
+            && pause.is_none()
             && self.transport.output.len() < HIGH_WATER
             && self.session.owed.len() < MOST_OWED;
         let deadline = self.silence.map(|silence| self.heard + silence);
@@ -264,6 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 changed.is_err().then_some(End::Silent)
             }
             () = self.rooms.cluster.room(), if !has_room => None,
+            () = sleep_until(pause), if pause.is_some() => None,
             () = tokio::time::sleep(LEASE_CHECK), if is_held => None,
             () = sleep_until(deadline) => self.silent(may_read),
         }
@@ -279,6 +288,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             debug!(%client_id, error = %chain(error), "connection lost");
         }
         End::Silent
+    }
+
+    /// Until when nothing is read, because the client publishes too quickly.
+    fn pause(&mut self) -> Option<Instant> {
+        self.throttle.as_mut()?.pause(Instant::now())
     }
 
     /// Nothing was heard for too long. Where we did not listen, that is no fault of the client, as
@@ -298,12 +312,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Handles everything that has been read before anything is written.
     async fn read_packets(&mut self) -> Result<Option<End>, Reject> {
-        while let Some(packet) = self.decoder.decode(&mut self.transport.input)? {
+        while self.pause().is_none() {
+            let unread = self.transport.input.len();
+            let Some(packet) = self.decoder.decode(&mut self.transport.input)? else {
+                break;
+            };
             let mut cx = Context {
                 rooms: &self.rooms,
                 session: &mut self.session,
                 output: &mut self.transport.output,
             };
+            if let Some(throttle) = &mut self.throttle
+                && matches!(packet, Packet::Publish(_))
+                && throttle.spend(unread - self.transport.input.len(), Instant::now())
+            {
+                cx.meet_limit(Limit::PublishRate);
+            }
             if handle::packet(&mut cx, packet).await? == Next::Close {
                 return Ok(Some(End::Silent));
             }
@@ -340,6 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.session.version == ProtocolVersion::V5 {
             let packet = Packet::Disconnect(Disconnect::new(reason_code));
             if mqtt::encode(&packet, self.session.version, &mut self.transport.output).is_ok() {
+                self.rooms.metrics.traffic.others_sent.inc();
                 self.transport.flush(LAST_WORD).await;
             }
         }

@@ -132,6 +132,7 @@ pub(super) async fn send_last<S>(
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if mqtt::encode(packet, version, &mut transport.output).is_ok() {
+        transport.metrics().traffic.others_sent.inc();
         transport.flush(LAST_WORD).await;
     }
 }
@@ -151,6 +152,7 @@ where
     let client_id = connect.client_id.clone();
     match handle::connect(rooms, connect, authenticated).await {
         Ok((session, connack)) => {
+            rooms.metrics.traffic.others_sent.inc();
             let packet = Packet::ConnAck(connack);
             if let Err(error) = mqtt::encode(&packet, version, &mut transport.output) {
                 warn!(%client_id, error = %chain(&error), "CONNACK not sent");

@@ -5,7 +5,7 @@ use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, task::Poll, time::Dur
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::telemetry::Seat;
+use crate::telemetry::{Metrics, Seat};
 
 /// Bytes read in one call.
 const READ: usize = 16 * 1024;
@@ -128,6 +128,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             .received_bytes
             .inc_by(u64::try_from(total).unwrap_or(0));
         Poll::Ready(Ok(total))
+    }
+
+    /// Where it counts.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.seat.metrics
     }
 
     /// Bytes written so far.

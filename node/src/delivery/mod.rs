@@ -6,6 +6,8 @@
 
 mod outbox;
 mod publication;
+mod waiting;
 
 pub(crate) use outbox::{Control, Outbox, Pushed, QueuePage};
-pub(crate) use publication::{Delivery, Publication, Stored};
+pub(crate) use publication::{Delivery, Publication, Stored, size_bytes};
+pub(crate) use waiting::{Amount, QueueLimits};

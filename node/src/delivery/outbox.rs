@@ -2,14 +2,26 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use ibc::{EntryId, NodeId, QueuedEntry};
-use mqtt::{Qos, ReasonCode};
+use mqtt::ReasonCode;
 use tokio::sync::Notify;
 
-use super::Delivery;
+use super::{
+    Delivery, QueueLimits,
+    waiting::{Amount, Waitings},
+};
+
+/// How much of the queue of a stored session is held in memory; the rest waits in the database.
+const BUFFER: Amount = Amount {
+    messages: 20_000,
+    bytes: 8 << 20,
+};
 
 /// A word from another room to the connection.
 #[derive(Debug)]
@@ -29,11 +41,15 @@ pub(crate) enum Control {
 }
 
 /// What the database had in the queue of a session.
-#[derive(Debug)]
-pub(crate) struct QueuePage {
-    pub(crate) entries: Vec<QueuedEntry>,
-    /// Whether it was cut off at the page size.
-    pub(crate) is_cut: bool,
+pub(crate) use ibc::QueuedPage as QueuePage;
+
+/// Where a mailbox stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    /// What was taken in of the queue in the database, see [`Outbox::start_page`].
+    pub(crate) seen: Vec<(NodeId, EntryId)>,
+    /// QoS 1 and 2 messages that wait in memory.
+    pub(crate) held: Amount,
 }
 
 /// What became of a pushed message.
@@ -43,26 +59,27 @@ pub(crate) enum Pushed {
     Kept,
     /// It stays in the database, the connection will ask for it.
     LeftBehind,
-    /// The mailbox is full and the message is gone.
+    /// There is no room for it, and none was made: the message is gone.
     Dropped,
     /// The connection is ending; what is in the database stays there.
     Closed,
 }
 
-/// The mailbox of one connected session. At most `capacity` messages; beyond it see [`Pushed`].
+/// The mailbox of one connected session. It holds as much as its limits allow; beyond it see
+/// [`Outbox::push`].
 #[derive(Debug)]
 pub(crate) struct Outbox {
     inner: Mutex<Inner>,
     wake: Notify,
-    capacity: usize,
+    limits: QueueLimits,
+    /// Messages on their way to the client, for those who count.
+    in_flight: AtomicUsize,
+    has_overflowed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// QoS 0: never held up by the window of the client.
-    at_most_once: VecDeque<Delivery>,
-    /// QoS 1 and 2, in order.
-    acknowledged: VecDeque<Delivery>,
+    waiting: Waitings,
     controls: VecDeque<Control>,
     /// The last entry of each writing node that was taken in, or dropped as seen.
     seen: Vec<(NodeId, EntryId)>,
@@ -79,7 +96,7 @@ struct Inner {
 
 impl Outbox {
     /// An empty mailbox. One of a stored session starts behind: its queue is read first.
-    pub(crate) fn new(capacity: usize, is_stored: bool) -> Self {
+    pub(crate) fn new(limits: QueueLimits, is_stored: bool) -> Self {
         let inner = Inner {
             is_behind: is_stored,
             missed: is_stored,
@@ -88,7 +105,9 @@ impl Outbox {
         Self {
             inner: Mutex::new(inner),
             wake: Notify::new(),
-            capacity,
+            limits,
+            in_flight: AtomicUsize::new(0),
+            has_overflowed: AtomicBool::new(false),
         }
     }
 
@@ -105,33 +124,73 @@ impl Outbox {
     }
 
     /// Puts a message in. Entries of the queue in the database are taken in once and in order,
-    /// however often they come.
-    pub(crate) fn push(&self, delivery: Delivery) -> Pushed {
+    /// however often they come. If there are too many messages, those that go for it are added to
+    /// `displaced`; if they are stored, they must be taken out of the database too, and so must a
+    /// stored one that was [`Pushed::Dropped`] itself.
+    pub(crate) fn push(&self, delivery: Delivery, displaced: &mut Vec<Delivery>) -> Pushed {
+        let bytes = delivery.publication.size_bytes();
         let mut inner = self.lock();
         if inner.is_closed {
             return Pushed::Closed;
         }
-        let is_full = inner.at_most_once.len() + inner.acknowledged.len() >= self.capacity;
         if let Some(stored) = delivery.stored {
             if inner.has_seen(stored.source, stored.entry) {
                 return Pushed::Kept;
             }
-            if is_full || inner.is_behind {
+            if inner.is_behind || reaches(inner.waiting.held(), BUFFER) {
                 inner.is_behind = true;
                 inner.missed = true;
                 self.wake(inner);
                 return Pushed::LeftBehind;
             }
             inner.see(stored.source, stored.entry);
-        } else if is_full {
+        }
+        if !inner.waiting.make_room(&self.limits, bytes, displaced) {
             return Pushed::Dropped;
         }
-        match delivery.qos {
-            Qos::AtMostOnce => inner.at_most_once.push_back(delivery),
-            Qos::AtLeastOnce | Qos::ExactlyOnce => inner.acknowledged.push_back(delivery),
-        }
+        inner.waiting.push(delivery, bytes);
         self.wake(inner);
         Pushed::Kept
+    }
+
+    /// Whether nothing has been dropped yet; from now on something has.
+    pub(crate) fn is_first_overflow(&self) -> bool {
+        !self.has_overflowed.load(Ordering::Relaxed)
+            && !self.has_overflowed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Where it stands now.
+    pub(crate) fn standing(&self) -> Standing {
+        let inner = self.lock();
+        Standing {
+            seen: inner.seen.clone(),
+            held: inner.waiting.held(),
+        }
+    }
+
+    /// Takes out the QoS 1 and 2 messages that have waited longest, until both `messages` and `bytes`
+    /// are reached or nothing is left.
+    pub(crate) fn discard(&self, messages: usize, bytes: usize) -> Vec<Delivery> {
+        let mut inner = self.lock();
+        let before = inner.waiting.held();
+        let mut gone = Vec::new();
+        while (gone.len() < messages || before.bytes - inner.waiting.held().bytes < bytes)
+            && let Some(delivery) = inner.waiting.pop_acknowledged()
+        {
+            gone.push(delivery);
+        }
+        gone
+    }
+
+    /// Notes how many messages are on their way to the client.
+    pub(crate) fn set_in_flight(&self, messages: usize) {
+        self.in_flight.store(messages, Ordering::Relaxed);
+    }
+
+    /// What waits in memory, and how many messages are on their way to the client.
+    pub(crate) fn count(&self) -> (Amount, usize) {
+        let waiting = self.lock().waiting.all();
+        (waiting, self.in_flight.load(Ordering::Relaxed))
     }
 
     /// Leaves a word for the connection.
@@ -171,22 +230,17 @@ impl Outbox {
 
     /// Moves QoS 0 messages and at most `window` others into `into`; in all at most `limit`.
     pub(crate) fn take(&self, window: usize, limit: usize, into: &mut Vec<Delivery>) {
-        let mut inner = self.lock();
-        let count = inner.at_most_once.len().min(limit);
-        into.extend(inner.at_most_once.drain(..count));
-        let count = inner.acknowledged.len().min(window).min(limit - count);
-        into.extend(inner.acknowledged.drain(..count));
-        if inner.at_most_once.is_empty() && inner.acknowledged.is_empty() {
-            // An idle client holds no buffers.
-            inner.at_most_once.shrink_to(0);
-            inner.acknowledged.shrink_to(0);
-        }
+        self.lock().waiting.take(window, limit, into);
     }
 
     /// If the database holds more and there is room: what of it was seen, to ask for the rest.
     pub(crate) fn start_page(&self) -> Option<Vec<(NodeId, EntryId)>> {
         let mut inner = self.lock();
-        if !inner.is_behind || inner.acknowledged.len() * 2 > self.capacity {
+        let half = Amount {
+            messages: self.limits.messages.min(BUFFER.messages) / 2 + 1,
+            bytes: self.limits.bytes.min(BUFFER.bytes) / 2 + 1,
+        };
+        if !inner.is_behind || reaches(inner.waiting.held(), half) {
             return None;
         }
         inner.missed = false;
@@ -205,7 +259,8 @@ impl Outbox {
             if !inner.has_seen(entry.source, entry.entry) {
                 inner.see(entry.source, entry.entry);
                 if let Some(delivery) = deliver(entry) {
-                    inner.acknowledged.push_back(delivery);
+                    let bytes = delivery.publication.size_bytes();
+                    inner.waiting.push(delivery, bytes);
                 }
             }
         }
@@ -216,10 +271,13 @@ impl Outbox {
     pub(crate) fn close(&self) -> Vec<Delivery> {
         let mut inner = self.lock();
         inner.is_closed = true;
-        inner.at_most_once.clear();
         inner.controls.clear();
-        std::mem::take(&mut inner.acknowledged).into()
+        inner.waiting.take_acknowledged()
     }
+}
+
+fn reaches(amount: Amount, limit: Amount) -> bool {
+    amount.messages >= limit.messages || amount.bytes >= limit.bytes
 }
 
 impl Inner {

@@ -93,11 +93,35 @@ impl Publication {
         &self.record.publisher
     }
 
+    /// Bytes of topic, payload and properties.
+    pub(crate) fn size_bytes(&self) -> usize {
+        size_bytes(&self.record.message)
+    }
+
     /// Seconds until it expires; `Some(0)` when it has [MQTT-3.3.2-5] [MQTT-3.3.2-6].
     pub(crate) fn remaining_expiry(&self) -> Option<u32> {
         let left = self.record.expires_at?.saturating_sub(now_ms());
         Some(u32::try_from(left.div_ceil(1000)).unwrap_or(u32::MAX))
     }
+}
+
+/// Bytes of topic, payload and properties: what settings count.
+pub(crate) fn size_bytes(message: &Message) -> usize {
+    let mut size = message.topic_name.len() + message.payload.len();
+    let properties = &message.properties;
+    if !properties.is_empty() {
+        let content_type = properties.content_type.as_ref();
+        let response_topic = properties.response_topic.as_ref();
+        let correlation_data = properties.correlation_data.as_ref();
+        size += content_type.map_or(0, |text| text.len())
+            + response_topic.map_or(0, |topic| topic.len())
+            + correlation_data.map_or(0, Bytes::len);
+        let user = properties.user_properties.iter();
+        size += user
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>();
+    }
+    size
 }
 
 /// Where a message stands in the queue of the session in the database.

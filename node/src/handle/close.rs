@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::{Context, Reject, Rooms};
 use crate::{
-    cluster::{PAGE, Urgency},
+    cluster::Urgency,
     delivery::{Publication, Stored},
     router::{Origin, Orphan, TopicCache},
     session::{Phase, Session},
@@ -165,8 +165,8 @@ async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, kept: &
         .await;
     let mut seen = Vec::new();
     loop {
-        let entries = match rooms.cluster.queued(session.id, &seen).await {
-            Ok(entries) => entries,
+        let page = match rooms.cluster.queued(session.id, &seen).await {
+            Ok(page) => page,
             Err(error) if error.is_transient() => {
                 warn!(error = %chain(&error), "queue not read, will repeat");
                 tokio::time::sleep(REPEAT).await;
@@ -177,8 +177,7 @@ async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, kept: &
                 return;
             }
         };
-        let count = entries.len();
-        for entry in entries {
+        for entry in page.entries {
             seen.retain(|(source, _)| *source != entry.source);
             seen.push((entry.source, entry.entry));
             if kept.contains(&entry.entry) {
@@ -205,7 +204,7 @@ async fn give_back(rooms: &Arc<Rooms>, session: &Session, is_over: bool, kept: &
                 rooms.router.pass_on(&orphan, &publication);
             }
         }
-        if count < PAGE {
+        if !page.is_cut {
             break;
         }
     }

@@ -15,9 +15,12 @@ use super::{Rooms, auth::Authenticated};
 use crate::{
     auth,
     cluster::{ClaimError, Urgency},
-    delivery::{Control, Outbox, Publication},
-    router::{Attachment, MAX_LEVELS, TopicCache},
-    session::{InboundAliases, OutboundAliases, Session, Window},
+    config::Mqtt,
+    delivery::{Control, Outbox, Publication, QueueLimits},
+    retain,
+    router::{Attachment, TopicCache},
+    session::{Found, InboundAliases, OutboundAliases, Session, Tally, Window, WindowLimits},
+    telemetry::LimitsMet,
 };
 
 /// No packet can be larger, so it is not announced; paho-mqtt even refuses to read the number.
@@ -41,9 +44,15 @@ pub(crate) enum Refusal {
     /// The Will has a QoS that this broker does not take [MQTT-3.2.2-12]. 0x9B.
     #[error("the QoS of the will is above the maximum of this broker")]
     WillQos,
-    /// The topic of the Will has more levels than we walk. 0x90.
-    #[error("the topic of the will has too many levels")]
+    /// The Will is to be retained, which this broker does not do [MQTT-3.2.2-13]. 0x9A.
+    #[error("the will is to be retained, and retained messages are not available")]
+    WillRetain,
+    /// The topic of the Will has too many levels, or belongs to the broker. 0x90.
+    #[error("the topic of the will has too many levels, or belongs to the broker")]
     WillTopic,
+    /// 0x85.
+    #[error("the client identifier is longer than mqtt.max_client_id_bytes")]
+    ClientIdTooLong,
     /// This node is stopping [MQTT-4.13.1-1]. 0x8B.
     #[error("this node is stopping")]
     Stopping,
@@ -58,7 +67,9 @@ impl Refusal {
             Self::AnswerTooLarge => ReasonCode::PacketTooLarge,
             Self::Claim(ClaimError::Unavailable) => ReasonCode::ServerUnavailable,
             Self::WillQos => ReasonCode::QosNotSupported,
+            Self::WillRetain => ReasonCode::RetainNotSupported,
             Self::WillTopic => ReasonCode::TopicNameInvalid,
+            Self::ClientIdTooLong => ReasonCode::ClientIdentifierNotValid,
             Self::Stopping => ReasonCode::ServerShuttingDown,
         }
     }
@@ -78,25 +89,15 @@ pub(crate) async fn connect(
         return Err(Refusal::Stopping);
     }
     let settings = &rooms.config.mqtt;
-    if packet
-        .will
-        .as_ref()
-        .is_some_and(|will| will.message.qos.as_u8() > settings.maximum_qos)
-    {
-        return Err(Refusal::WillQos);
-    }
-    let will_topic = packet.will.as_ref().map(|will| &will.message.topic_name);
-    if will_topic.is_some_and(|topic| topic.level_count() > MAX_LEVELS) {
-        return Err(Refusal::WillTopic);
-    }
+    check_limits(settings, &packet)?;
     let assigned = packet.client_id.is_empty().then(|| new_client_id(rooms));
     let client_id = assigned
         .clone()
         .unwrap_or_else(|| packet.client_id.detached());
     let expiry_interval = expiry(rooms, &packet);
     let is_stored = expiry_interval > 0;
-    let capacity = usize::try_from(settings.max_queued_messages).unwrap_or(usize::MAX);
-    let outbox = Arc::new(Outbox::new(capacity, is_stored));
+    let limits = QueueLimits::new(settings);
+    let outbox = Arc::new(Outbox::new(limits, is_stored));
     let claim = Claim {
         client_id: client_id.as_str().to_owned(),
         clean_start: packet.clean_start,
@@ -146,7 +147,10 @@ pub(crate) async fn connect(
         is_stored,
         expiry_interval,
         outbox,
-        window: Window::new(window.min(settings.max_inflight)),
+        window: Window::new(WindowLimits {
+            messages: window.min(settings.max_inflight),
+            bytes: limits.bytes,
+        }),
         received: claimed
             .kept
             .received
@@ -155,7 +159,7 @@ pub(crate) async fn connect(
             .collect(),
         owed: VecDeque::new(),
         unacknowledged: 0,
-        retained: VecDeque::new(),
+        retained: Found::default(),
         is_paging: false,
         is_settled: false,
         has_published: false,
@@ -170,8 +174,33 @@ pub(crate) async fn connect(
             .map_or(u32::MAX, u32::from),
         has_stored_will: packet.will.is_some(),
         will: packet.will,
+        limits_met: LimitsMet::default(),
+        tally: Tally::default(),
     };
     Ok((session, answer))
+}
+
+/// What every client must keep to, whoever it is.
+fn check_limits(settings: &Mqtt, packet: &Connect) -> Result<(), Refusal> {
+    if packet.client_id.len() > usize::from(settings.max_client_id_bytes) {
+        return Err(Refusal::ClientIdTooLong);
+    }
+    let Some(will) = &packet.will else {
+        return Ok(());
+    };
+    let topic_name = &will.message.topic_name;
+    if will.message.qos.as_u8() > settings.maximum_qos {
+        return Err(Refusal::WillQos);
+    }
+    if will.message.retain && !settings.retain_available {
+        return Err(Refusal::WillRetain);
+    }
+    if topic_name.level_count() > usize::from(settings.max_topic_levels)
+        || retain::is_sys(topic_name)
+    {
+        return Err(Refusal::WillTopic);
+    }
+    Ok(())
 }
 
 /// Waits until the previous owner has handed over [MQTT-3.1.4-3], and reads what it left.
@@ -242,6 +271,11 @@ fn new_client_id(rooms: &Rooms) -> Str {
     Str::new(format!("auto-{}-{number}", rooms.cluster.node)).unwrap_or_default()
 }
 
+/// Only what is not available needs to be said.
+fn told(is_available: bool) -> Option<bool> {
+    (!is_available).then_some(false)
+}
+
 /// The answer: what was granted, and every limit that differs from the default.
 fn connack(
     rooms: &Rooms,
@@ -264,6 +298,10 @@ fn connack(
         assigned_client_identifier: assigned, // [MQTT-3.2.2-16]
         topic_alias_maximum: Some(settings.server_topic_alias_maximum),
         server_keep_alive: (keep_alive != packet.keep_alive).then_some(keep_alive), // [MQTT-3.2.2-21]
+        retain_available: told(settings.retain_available),
+        wildcard_subscription_available: told(settings.wildcard_subscription_available),
+        subscription_identifiers_available: told(settings.subscription_identifiers_available),
+        shared_subscription_available: told(settings.shared_subscription_available),
         ..ConnAckProperties::default()
     };
     ConnAck {

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::{Context, Rooms};
 use crate::{
-    cluster::{PAGE, Ticket, Urgency},
+    cluster::{Ticket, Urgency},
     delivery::{Control, Delivery, Publication, QueuePage, Stored},
     session::{Owed, Phase, Session},
     telemetry::{Dropped, chain},
@@ -18,16 +18,14 @@ use crate::{
 const HIGH_WATER: usize = 256 * 1024;
 /// Messages taken at once.
 const ROUND: usize = 256;
+/// Retained messages taken at once.
+const RETAINED: usize = 32;
 
 /// Writes what waits for the client, as far as there is room.
 pub(crate) fn deliver(cx: &mut Context<'_>) {
     let mut round = Vec::new();
     while cx.output.len() < HIGH_WATER {
-        while let Some(delivery) = cx.session.retained.pop_front() {
-            if delivery.qos > Qos::AtMostOnce && cx.session.window.room() == 0 {
-                cx.session.retained.push_front(delivery);
-                break;
-            }
+        while let Some(delivery) = next_retained(cx) {
             send(cx, delivery);
             if cx.output.len() >= HIGH_WATER {
                 return;
@@ -43,6 +41,40 @@ pub(crate) fn deliver(cx: &mut Context<'_>) {
             send(cx, delivery);
         }
     }
+}
+
+/// The next retained message that a SUBSCRIBE has found, if there is room for it in the window.
+fn next_retained(cx: &mut Context<'_>) -> Option<Delivery> {
+    let found = &mut cx.session.retained;
+    while found.next.is_empty() {
+        let walk = found.walks.front_mut()?;
+        // A stored session has those above QoS 0 in its queue.
+        let wanted = |publication: &Arc<Publication>| {
+            let qos = publication.message().qos.min(walk.qos);
+            (!(cx.session.is_stored && qos > Qos::AtMostOnce)).then_some(qos)
+        };
+        let step = walk.walk.take(&cx.rooms.retain, RETAINED);
+        found
+            .next
+            .extend(step.into_iter().filter_map(|publication| {
+                Some(Delivery {
+                    qos: wanted(&publication)?,
+                    publication,
+                    retain: true,
+                    identifiers: Arc::clone(&walk.identifiers),
+                    stored: None,
+                    share: None,
+                })
+            }));
+        if walk.walk.is_done() {
+            found.walks.pop_front();
+        }
+    }
+    let is_held = found.next.front()?.qos > Qos::AtMostOnce && cx.session.window.room() == 0;
+    if is_held {
+        return None;
+    }
+    found.next.pop_front()
 }
 
 /// Writes what is owed to the client and has been committed, in order.
@@ -187,6 +219,7 @@ fn write(cx: &mut Context<'_>, delivery: &Delivery, packet_id: Option<PacketId>,
     match mqtt::encode_publish_header(&header, cx.session.version, cx.output) {
         Ok(()) => {
             cx.output.extend_from_slice(&message.payload);
+            cx.session.tally.sent_bytes += u64::try_from(message.payload.len()).unwrap_or(0);
             cx.rooms.metrics.send_publish(delivery.qos);
         }
         Err(error) => {
@@ -226,12 +259,15 @@ pub(crate) fn ask_for_page(rooms: &Arc<Rooms>, session: &mut Session) {
             // From here on every node sends the session's messages this way.
             rooms.cluster.barrier().await;
         }
+        let mut must_count = is_first;
         let page = loop {
             match rooms.cluster.queued(id, &seen).await {
-                Ok(entries) => {
-                    let is_cut = entries.len() >= PAGE;
-                    break QueuePage { entries, is_cut };
+                // More than may wait: it is cut back before the client gets any of it.
+                Ok(page) if must_count && rooms.router.is_surplus(&page) => {
+                    must_count = false;
+                    rooms.router.trim(id).await;
                 }
+                Ok(page) => break page,
                 Err(error) if error.is_transient() && !outbox.is_closing() => {
                     warn!(error = %chain(&error), "queue not read, will repeat");
                     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
@@ -250,9 +286,10 @@ pub(crate) fn ask_for_page(rooms: &Arc<Rooms>, session: &mut Session) {
 /// Takes a page of the queue in.
 pub(crate) fn page(session: &mut Session, page: QueuePage) {
     session.is_paging = false;
+    let packet_ids = page.entries.iter().filter_map(|entry| entry.packet_id);
     session
         .window
-        .reserve(page.entries.iter().filter_map(|entry| entry.packet_id));
+        .reserve(packet_ids.chain(page.reserved.iter().copied()));
     session
         .outbox
         .finish_page(page, |entry| match delivery(entry) {

@@ -35,7 +35,7 @@ use crate::{
     router::Router,
     session::{Registry, Session},
     shutdown::Shutdown,
-    telemetry::{Metrics, chain},
+    telemetry::{Limit, Metrics, chain},
 };
 
 /// The rooms that connections use, built once.
@@ -60,8 +60,17 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Counts that the client has met a limit, and says so in the log once for each connection.
+    pub(crate) fn meet_limit(&mut self, limit: Limit) {
+        self.rooms.metrics.meet_limit(limit);
+        if self.session.meets(limit) {
+            warn!(client_id = %self.session.client_id, reason = limit.label(), "client met a limit");
+        }
+    }
+
     /// Adds a packet to the output.
     pub(crate) fn send(&mut self, packet: &Packet) {
+        self.rooms.metrics.traffic.others_sent.inc();
         if let Err(error) = mqtt::encode(packet, self.session.version, self.output) {
             // Our own packets are small; only a reason string could be too long.
             warn!(client_id = %self.session.client_id, error = %chain(&error), "answer not sent");
@@ -85,8 +94,12 @@ pub(crate) enum Next {
 ///
 /// [`Reject`] if the connection must be closed; the client is told its reason code.
 pub(crate) async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
+    if let Packet::Publish(publish) = packet {
+        publish::publish(cx, publish)?;
+        return Ok(Next::Read);
+    }
+    cx.rooms.metrics.traffic.others_received.inc();
     match packet {
-        Packet::Publish(publish) => publish::publish(cx, publish)?,
         Packet::PubAck(ack) => acknowledge::puback(cx, &ack),
         Packet::PubRec(ack) => acknowledge::pubrec(cx, &ack),
         Packet::PubRel(ack) => acknowledge::pubrel(cx, &ack),
@@ -100,7 +113,8 @@ pub(crate) async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next,
             return Ok(Next::Close);
         }
         Packet::Auth(packet) => auth::auth(cx, &packet)?,
-        Packet::Connect(_)
+        Packet::Publish(_)
+        | Packet::Connect(_)
         | Packet::ConnAck(_)
         | Packet::SubAck(_)
         | Packet::UnsubAck(_)

@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
-use mqtt::{PacketId, PacketType, Publish, Qos, ReasonCode};
+use mqtt::{PacketId, PacketType, ProtocolVersion, Publish, Qos, ReasonCode};
 
 use super::{Context, Reject};
 use crate::{
     cluster::Ticket,
-    delivery::Publication,
-    router::{MAX_LEVELS, Origin, Routed},
+    delivery::{Publication, size_bytes},
+    retain,
+    router::{Origin, Routed},
     session::Owed,
+    telemetry::{Dropped, Limit},
 };
 
 /// Routes the message and notes the acknowledgement that its QoS asks for. The client gets it
@@ -32,17 +34,17 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
     } = packet;
     let qos = message.qos;
     cx.rooms.metrics.receive_publish(qos);
+    cx.session.tally.received_bytes += u64::try_from(message.payload.len()).unwrap_or(0);
     message.topic_name = cx
         .session
         .inbound_aliases
         .resolve(topic_alias, message.topic_name)?;
-    if message.topic_name.level_count() > MAX_LEVELS {
-        return Err(Reject::TooDeep(MAX_LEVELS));
-    }
-    if qos.as_u8() > cx.rooms.config.mqtt.maximum_qos {
-        return Err(Reject::QosNotSupported);
-    }
+    check_announced(cx, &message)?;
+    let refusal = refusal(cx, &message);
     let Some(packet_id) = packet_id else {
+        if refusal == Some(ReasonCode::TopicNameInvalid) {
+            return Ok(());
+        }
         route(cx, message, Origin::default());
         return Ok(());
     };
@@ -58,6 +60,11 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
         return Ok(());
     }
     check_window(cx)?;
+    if let Some(reason_code) = refusal {
+        // [MQTT-4.3.3-9] With an error in PUBREC the packet identifier is free again.
+        owe(cx, Ticket::default(), qos, packet_id, reason_code);
+        return Ok(());
+    }
     let mut origin = Origin::default();
     if qos == Qos::ExactlyOnce {
         cx.session.received.insert(packet_id);
@@ -77,6 +84,51 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
     };
     owe(cx, ticket, qos, packet_id, reason_code);
     Ok(())
+}
+
+/// What CONNACK has said is not possible here.
+fn check_announced(cx: &Context<'_>, message: &mqtt::Message) -> Result<(), Reject> {
+    let settings = &cx.rooms.config.mqtt;
+    let most = usize::from(settings.max_topic_levels);
+    if message.topic_name.level_count() > most {
+        return Err(Reject::TooDeep(most));
+    }
+    if message.qos.as_u8() > settings.maximum_qos {
+        return Err(Reject::QosNotSupported); // [MQTT-3.2.2-11]
+    }
+    if message.retain && !settings.retain_available {
+        return Err(Reject::RetainNotSupported); // [MQTT-3.2.2-14]
+    }
+    Ok(())
+}
+
+/// Why the message is refused although the connection goes on. A client that cannot be told (QoS 0, or
+/// MQTT 3) is answered as if all were well [MQTT3-3.3.5-2], and what it loses is counted; a message
+/// that cannot be retained is delivered then.
+fn refusal(cx: &mut Context<'_>, message: &mqtt::Message) -> Option<ReasonCode> {
+    let can_tell = message.qos > Qos::AtMostOnce && cx.session.version == ProtocolVersion::V5;
+    if retain::is_sys(&message.topic_name) {
+        cx.meet_limit(Limit::SysTopic);
+        if can_tell {
+            return Some(ReasonCode::TopicNameInvalid);
+        }
+        cx.rooms.metrics.drop_message(Dropped::SysTopic);
+        return Some(match message.qos {
+            Qos::AtMostOnce => ReasonCode::TopicNameInvalid,
+            Qos::AtLeastOnce | Qos::ExactlyOnce => ReasonCode::Success,
+        });
+    }
+    if message.retain
+        && !message.payload.is_empty()
+        && !cx
+            .rooms
+            .retain
+            .has_room(&message.topic_name, size_bytes(message))
+    {
+        cx.meet_limit(Limit::Retained);
+        return can_tell.then_some(ReasonCode::QuotaExceeded);
+    }
+    None
 }
 
 fn route(cx: &mut Context<'_>, message: mqtt::Message, origin: Origin) -> Routed {

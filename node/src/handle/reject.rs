@@ -29,6 +29,18 @@ pub(crate) enum Reject {
     /// An answer that the client needs is larger than it accepts [MQTT-3.1.2-24].
     #[error("an AUTH packet would be larger than the client accepts")]
     AnswerTooLarge,
+    /// RETAIN, which CONNACK excluded [MQTT-3.2.2-14].
+    #[error("retained messages are not available")]
+    RetainNotSupported,
+    /// A wildcard in a topic filter, which CONNACK excluded (section 3.2.2.3.11).
+    #[error("wildcard subscriptions are not available")]
+    WildcardsNotSupported,
+    /// A Subscription Identifier, which CONNACK excluded (section 3.2.2.3.12).
+    #[error("subscription identifiers are not available")]
+    IdentifiersNotSupported,
+    /// A shared subscription, which CONNACK excluded (section 3.2.2.3.13).
+    #[error("shared subscriptions are not available")]
+    SharesNotSupported,
     /// Something that the protocol forbids.
     #[error("{0}")]
     Protocol(&'static str),
@@ -46,6 +58,10 @@ impl Reject {
             Self::QosNotSupported => ReasonCode::QosNotSupported,
             Self::Auth(denied) => denied.disconnect_code(),
             Self::AnswerTooLarge => ReasonCode::PacketTooLarge,
+            Self::RetainNotSupported => ReasonCode::RetainNotSupported,
+            Self::WildcardsNotSupported => ReasonCode::WildcardSubscriptionsNotSupported,
+            Self::IdentifiersNotSupported => ReasonCode::SubscriptionIdentifiersNotSupported,
+            Self::SharesNotSupported => ReasonCode::SharedSubscriptionsNotSupported,
         }
     }
 
@@ -59,6 +75,10 @@ impl Reject {
             Self::QosNotSupported => "maximum_qos",
             Self::Auth(_) => "authentication",
             Self::AnswerTooLarge => "answer_too_large",
+            Self::RetainNotSupported => "retain_available",
+            Self::WildcardsNotSupported => "wildcard_subscription_available",
+            Self::IdentifiersNotSupported => "subscription_identifiers_available",
+            Self::SharesNotSupported => "shared_subscription_available",
             Self::Protocol(_) => "protocol",
         }
     }

@@ -4,6 +4,7 @@
 //! task; it reads nothing.
 
 mod bind;
+mod pace;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,6 +14,7 @@ use tracing::warn;
 
 pub use self::bind::BindError;
 pub(crate) use self::bind::{Bound, Listening, bind, bind_all, bind_unix};
+use self::pace::Pace;
 use crate::{
     config::Kind,
     connection,
@@ -49,6 +51,7 @@ impl Listener {
     }
 
     async fn accept_tcp(&self, listener: TcpListener) {
+        let mut pace = Pace::new(self.rooms.config.listener.accept_rate);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -58,10 +61,12 @@ impl Listener {
                 Ok((stream, address)) => self.serve_tcp(stream, address),
                 Err(error) => pause(&error).await,
             }
+            pace.wait().await;
         }
     }
 
     async fn accept_unix(&self, listener: UnixListener) {
+        let mut pace = Pace::new(self.rooms.config.listener.accept_rate);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -76,6 +81,7 @@ impl Listener {
                 }
                 Err(error) => pause(&error).await,
             }
+            pace.wait().await;
         }
     }
 

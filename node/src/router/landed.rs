@@ -223,7 +223,14 @@ impl Router {
         let is_stored = subscriber
             .as_ref()
             .is_some_and(|subscriber| subscriber.is_stored);
-        let pushed = subscriber.map_or(Pushed::Closed, |known| self.push(&known, delivery));
+        let bytes = publication.size_bytes();
+        let pushed = subscriber.map_or(Pushed::Closed, |known| {
+            let pushed = self.push(&known, delivery);
+            if pushed == Pushed::Closed && known.is_stored && source == self.node() {
+                self.has_grown(target.session, &known.growth, bytes);
+            }
+            pushed
+        });
         if let (Pushed::Closed, Some(share)) = (pushed, share) {
             // It was chosen and has gone away since.
             let orphan = Orphan {

@@ -4,6 +4,7 @@
 //! stored sessions wherever they are, the nodes that have other subscribers, and the members of
 //! shared subscriptions. It hands messages to mailboxes, queues and other nodes, and never waits.
 
+mod crowd;
 mod landed;
 mod peers;
 mod publish;
@@ -18,7 +19,7 @@ use std::sync::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use ibc::{NodeId, SessionId};
+use ibc::{NodeId, SessionId, StoredSubscription};
 use mqtt::Str;
 
 pub(crate) use publish::{Origin, Routed, TopicCache};
@@ -27,19 +28,20 @@ pub(crate) use share::Orphan;
 pub(crate) use subscriber::{Matches, Subscriber};
 
 use self::{
-    subscriber::{Filters, Group, Place},
+    crowd::Crowds,
+    subscriber::{Disconnected, Filters, Group, Place},
     tree::Tree,
 };
-use crate::{cluster::Cluster, retain::Retain, telemetry::Metrics};
-
-/// Most levels of a topic name or filter: what walks them uses the stack.
-pub(crate) const MAX_LEVELS: usize = 128;
+use crate::{cluster::Cluster, delivery::QueueLimits, retain::Retain, telemetry::Metrics};
 
 /// Who gets a message.
 pub(crate) struct Router {
     cluster: Arc<Cluster>,
     retain: Arc<Retain>,
     metrics: Arc<Metrics>,
+    limits: QueueLimits,
+    /// Sessions whose queues in the database have grown.
+    crowds: Crowds,
     routes: RwLock<Routes>,
     /// Raised by every change of the tree, so that cached matches can be checked without a lock.
     version: AtomicU64,
@@ -56,6 +58,57 @@ struct Routes {
     local: AHashMap<Str, usize>,
     /// The same of each other node.
     remote: AHashMap<NodeId, AHashSet<Str>>,
+    census: Census,
+    disconnected: Disconnected,
+}
+
+/// How many there are of what the routes hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Census {
+    /// Subscriptions of clients connected here and of stored sessions, without shared ones.
+    pub(crate) subscriptions: usize,
+    pub(crate) shared_subscriptions: usize,
+}
+
+impl Census {
+    fn subscribe(&mut self, is_shared: bool) {
+        if is_shared {
+            self.shared_subscriptions += 1;
+        } else {
+            self.subscriptions += 1;
+        }
+    }
+
+    fn unsubscribe(&mut self, is_shared: bool) {
+        if is_shared {
+            self.shared_subscriptions -= 1;
+        } else {
+            self.subscriptions -= 1;
+        }
+    }
+}
+
+/// The filters of a session, to see whether there is room for more.
+pub(crate) struct FilterCount {
+    count: usize,
+    /// Those that were asked for and are there already.
+    known: AHashSet<Str>,
+}
+
+impl FilterCount {
+    /// Adds a subscription, unless that makes more than `most`; one that is there already is only
+    /// changed. Returns whether it may be.
+    pub(crate) fn add(&mut self, subscription: &StoredSubscription, most: usize) -> bool {
+        let filter = subscription.filter.as_shared();
+        if self.known.contains(filter) {
+            return true;
+        }
+        if self.count >= most {
+            return false;
+        }
+        self.count += 1;
+        self.known.insert(filter.clone())
+    }
 }
 
 struct Known {
@@ -64,11 +117,18 @@ struct Known {
 }
 
 impl Router {
-    pub(crate) fn new(cluster: Arc<Cluster>, retain: Arc<Retain>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        cluster: Arc<Cluster>,
+        retain: Arc<Retain>,
+        metrics: Arc<Metrics>,
+        limits: QueueLimits,
+    ) -> Self {
         Self {
             cluster,
             retain,
             metrics,
+            limits,
+            crowds: Crowds::default(),
             routes: RwLock::default(),
             version: AtomicU64::new(1),
         }
@@ -89,6 +149,32 @@ impl Router {
 
     fn node(&self) -> NodeId {
         self.cluster.node
+    }
+
+    /// What the routes hold now.
+    pub(crate) fn census(&self) -> Census {
+        self.read().census
+    }
+
+    /// Stored sessions of the cluster without a connection to any node.
+    pub(crate) fn disconnected(&self) -> usize {
+        self.read().disconnected.load(Ordering::Relaxed)
+    }
+
+    /// How many filters a session has, and which of `wanted` are among them.
+    pub(crate) fn filters(&self, session: SessionId, wanted: &[StoredSubscription]) -> FilterCount {
+        let routes = self.read();
+        let filters = routes.sessions.get(&session).map(|known| &known.filters);
+        let is_known = |filter: &&Str| filters.is_some_and(|filters| filters.contains_key(*filter));
+        FilterCount {
+            count: filters.map_or(0, |filters| filters.len()),
+            known: wanted
+                .iter()
+                .map(|wanted| wanted.filter.as_shared())
+                .filter(is_known)
+                .cloned()
+                .collect(),
+        }
     }
 
     fn subscriber(&self, session: SessionId) -> Option<Arc<Subscriber>> {

@@ -8,7 +8,8 @@ use ibc::{
 };
 use mqtt::Str;
 
-use super::{Known, MAX_LEVELS, Router, subscriber::Subscriber};
+use super::{Known, Router, subscriber::Subscriber};
+use crate::config::MOST_TOPIC_LEVELS;
 
 impl Router {
     /// Another node claimed a stored session.
@@ -93,7 +94,7 @@ impl Router {
 
     /// `node` has connected subscribers for `filter`, or has none any more.
     pub(crate) fn set_route(&self, node: NodeId, filter: &Str, is_there: bool) {
-        if filter.split('/').count() > MAX_LEVELS {
+        if filter.split('/').count() > MOST_TOPIC_LEVELS {
             return;
         }
         let mut routes = self.write();
@@ -123,7 +124,7 @@ impl Router {
         } = member;
         let mut routes = self.write();
         let known = routes.sessions.entry(session).or_insert_with(|| {
-            let subscriber = Arc::new(Subscriber::new(session, client_id, false));
+            let subscriber = Arc::new(Subscriber::new(session, client_id));
             subscriber.attach(Epoch(0), node, None);
             Known {
                 subscriber,

@@ -171,11 +171,20 @@ impl Router {
 
     /// Puts a delivery in the mailbox of a session connected here, and counts what is dropped.
     pub(super) fn push(&self, subscriber: &Subscriber, delivery: Delivery) -> Pushed {
-        let pushed = subscriber
-            .outbox()
-            .map_or(Pushed::Closed, |outbox| outbox.push(delivery));
-        if pushed == Pushed::Dropped {
-            self.metrics.drop_message(Dropped::QueueFull);
+        let Some(outbox) = subscriber.outbox() else {
+            return Pushed::Closed;
+        };
+        let (session, stored) = (subscriber.session, delivery.stored);
+        let bytes = delivery.publication.size_bytes();
+        let mut displaced = Vec::new();
+        let pushed = outbox.push(delivery, &mut displaced);
+        if !displaced.is_empty() {
+            self.lose(subscriber, &outbox, displaced);
+        }
+        match pushed {
+            Pushed::Kept | Pushed::Closed => {}
+            Pushed::LeftBehind => self.has_grown(session, &subscriber.growth, bytes),
+            Pushed::Dropped => self.overflow(subscriber, &outbox, stored),
         }
         pushed
     }
@@ -199,6 +208,19 @@ impl Router {
         }
     }
 
+    /// Whether a message is retained; what is not is counted.
+    fn may_retain(&self, publication: &Publication) -> bool {
+        let message = publication.message();
+        let has_room = message.payload.is_empty()
+            || self
+                .retain
+                .has_room(&message.topic_name, publication.size_bytes());
+        if !has_room {
+            self.metrics.drop_message(Dropped::RetainedFull);
+        }
+        has_room
+    }
+
     /// Makes durable what must be: entries, the retained message [MQTT-3.3.1-5], the origin.
     fn store(
         &self,
@@ -207,10 +229,8 @@ impl Router {
         origin: Origin,
     ) -> Ticket {
         let message = publication.message();
-        if entries.is_empty()
-            && !message.retain
-            && origin.received.is_none()
-            && origin.will.is_none()
+        let is_retained = message.retain && self.may_retain(publication);
+        if entries.is_empty() && !is_retained && origin.received.is_none() && origin.will.is_none()
         {
             return Ticket::default();
         }
@@ -218,7 +238,7 @@ impl Router {
             if !entries.is_empty() {
                 filling.enqueue(publication, entries);
             }
-            if message.retain {
+            if is_retained {
                 // [MQTT-3.3.1-6] [MQTT-3.3.1-7] An empty payload removes.
                 let kept = (!message.payload.is_empty()).then_some(publication);
                 filling.retain(message.topic_name.as_str(), kept);

@@ -13,10 +13,10 @@ use mqtt::{Str, TopicFilter};
 use tracing::warn;
 
 use super::{
-    Known, MAX_LEVELS, Router, Routes,
+    Known, Router, Routes,
     subscriber::{Group, Subscriber, Subscription},
 };
-use crate::delivery::Outbox;
+use crate::{config::MOST_TOPIC_LEVELS, delivery::Outbox};
 
 /// A session that is connected here from now on.
 pub(crate) struct Attachment {
@@ -76,7 +76,7 @@ impl Router {
                 .broadcast(&Event::SessionEnded { session, epoch });
             self.forget(&mut routes, session);
         }
-        let subscriber = Arc::new(Subscriber::new(session, client_id, false));
+        let subscriber = Arc::new(Subscriber::new(session, client_id));
         subscriber.attach(epoch, self.node(), Some(outbox));
         let known = Known {
             subscriber: Arc::clone(&subscriber),
@@ -241,8 +241,9 @@ impl Router {
         {
             return;
         }
+        let disconnected = &routes.disconnected;
         let known = routes.sessions.entry(session).or_insert_with(|| Known {
-            subscriber: Arc::new(Subscriber::new(session, client_id, true)),
+            subscriber: Arc::new(Subscriber::stored(session, client_id, disconnected)),
             filters: ahash::AHashMap::new(),
         });
         let subscriber = Arc::clone(&known.subscriber);
@@ -278,7 +279,7 @@ impl Router {
         subscriber: &Arc<Subscriber>,
         subscription: StoredSubscription,
     ) {
-        if subscription.filter.level_count() > MAX_LEVELS {
+        if subscription.filter.level_count() > MOST_TOPIC_LEVELS {
             warn!(filter = %subscription.filter, "filter with too many levels left out");
             return;
         }
@@ -308,9 +309,10 @@ impl Router {
             });
         }
         if let Some(known) = routes.sessions.get_mut(&session) {
-            known
-                .filters
-                .insert(subscription.filter.as_shared().clone(), subscription);
+            let filter = subscription.filter.as_shared().clone();
+            if known.filters.insert(filter, subscription).is_none() {
+                routes.census.subscribe(is_shared);
+            }
         }
         self.bump();
     }
@@ -322,7 +324,9 @@ impl Router {
         let Some(subscription) = known.filters.remove(filter) else {
             return;
         };
-        if subscription.filter.share().is_some() {
+        let is_shared = subscription.filter.share().is_some();
+        routes.census.unsubscribe(is_shared);
+        if is_shared {
             change_group(routes, &subscription.filter, |members| {
                 members.retain(|member| member.subscriber.session != session);
             });
@@ -345,7 +349,9 @@ impl Router {
         for filter in &filters {
             self.remove(routes, session, filter);
         }
-        routes.sessions.remove(&session);
+        if let Some(known) = routes.sessions.remove(&session) {
+            known.subscriber.end();
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use ibc::{Epoch, NodeId, SessionId, StoredSubscription};
 use mqtt::{Qos, Str, SubscriptionOptions};
 
-use super::tree::Value;
+use super::{crowd::Growth, tree::Value};
 use crate::delivery::Outbox;
 
 /// A session that subscribes: one connected here, a stored one anywhere, or a member of a shared
@@ -23,17 +23,55 @@ pub(crate) struct Subscriber {
     epoch: AtomicI64,
     owner: AtomicI64,
     outbox: ArcSwapOption<Outbox>,
+    /// Of its queue in the database.
+    pub(super) growth: Growth,
+    /// For a stored one: how many of them have no connection.
+    disconnected: Option<Disconnected>,
 }
 
+/// How many stored sessions have no connection to any node.
+pub(super) type Disconnected = Arc<AtomicUsize>;
+
 impl Subscriber {
-    pub(crate) fn new(session: SessionId, client_id: Str, is_stored: bool) -> Self {
+    /// A session that ends with its connection.
+    pub(crate) fn new(session: SessionId, client_id: Str) -> Self {
         Self {
             session,
             client_id,
-            is_stored,
+            is_stored: false,
             epoch: AtomicI64::new(0),
             owner: AtomicI64::new(0),
             outbox: ArcSwapOption::empty(),
+            growth: Growth::default(),
+            disconnected: None,
+        }
+    }
+
+    /// A session that outlives its connection; it has none yet.
+    pub(super) fn stored(session: SessionId, client_id: Str, disconnected: &Disconnected) -> Self {
+        disconnected.fetch_add(1, Ordering::Relaxed);
+        Self {
+            is_stored: true,
+            disconnected: Some(Arc::clone(disconnected)),
+            ..Self::new(session, client_id)
+        }
+    }
+
+    /// It is over; it was detached before.
+    pub(super) fn end(&self) {
+        if let Some(disconnected) = &self.disconnected {
+            disconnected.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn set_owner(&self, owner: i64) {
+        let before = self.owner.swap(owner, Ordering::AcqRel);
+        if let Some(disconnected) = &self.disconnected {
+            match (before, owner) {
+                (0, 1..) => disconnected.fetch_sub(1, Ordering::Relaxed),
+                (1.., 0) => disconnected.fetch_add(1, Ordering::Relaxed),
+                _ => 0,
+            };
         }
     }
 
@@ -55,11 +93,11 @@ impl Subscriber {
     pub(super) fn attach(&self, epoch: Epoch, owner: NodeId, outbox: Option<Arc<Outbox>>) {
         self.epoch.store(epoch.0, Ordering::Release);
         self.outbox.store(outbox);
-        self.owner.store(owner.0, Ordering::Release);
+        self.set_owner(owner.0);
     }
 
     pub(super) fn detach(&self) {
-        self.owner.store(0, Ordering::Release);
+        self.set_owner(0);
         self.outbox.store(None);
     }
 }

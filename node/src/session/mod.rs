@@ -12,17 +12,19 @@ use std::{collections::VecDeque, sync::Arc};
 
 use ahash::AHashSet;
 use ibc::{Epoch, SessionId};
-use mqtt::{PacketId, PacketType, ProtocolVersion, ReasonCode, Str};
+use mqtt::{PacketId, PacketType, ProtocolVersion, Qos, ReasonCode, Str};
 
 pub(crate) use aliases::{AliasError, InboundAliases, OutboundAliases};
 pub(crate) use registry::Registry;
-pub(crate) use window::{InFlight, Phase, Window};
+pub(crate) use window::{InFlight, Phase, Window, WindowLimits};
 
 use crate::{
     auth::{Exchange, Identity},
     cluster::Ticket,
     delivery::{Delivery, Outbox},
+    retain::Walk,
     router::TopicCache,
+    telemetry::{Limit, LimitsMet, Traffic},
 };
 
 /// A client that is connected here.
@@ -48,7 +50,7 @@ pub(crate) struct Session {
     /// QoS 1 PUBLISH packets whose PUBACK is owed.
     pub(crate) unacknowledged: usize,
     /// Retained messages that a SUBSCRIBE has found, before all others.
-    pub(crate) retained: VecDeque<Delivery>,
+    pub(crate) retained: Found,
     /// A page of the queue is under way.
     pub(crate) is_paging: bool,
     /// Every node knows that the session is here.
@@ -68,6 +70,58 @@ pub(crate) struct Session {
     pub(crate) has_stored_will: bool,
     /// The Will, until DISCONNECT deletes it.
     pub(crate) will: Option<Box<mqtt::Will>>,
+    /// Limits of the broker that it has met on this connection.
+    pub(crate) limits_met: LimitsMet,
+    /// Bytes of payloads since they were counted last.
+    pub(crate) tally: Tally,
+}
+
+/// Retained messages that are still to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Where each SUBSCRIBE stands, one for each filter.
+    pub(crate) walks: VecDeque<RetainedWalk>,
+    /// The next few.
+    pub(crate) next: VecDeque<Delivery>,
+}
+
+/// The retained messages for one subscription.
+#[derive(Debug)]
+pub(crate) struct RetainedWalk {
+    pub(crate) walk: Walk,
+    /// The QoS that was granted.
+    pub(crate) qos: Qos,
+    pub(crate) identifiers: Arc<[u32]>,
+}
+
+/// Bytes of payloads, counted for many messages at once.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+impl Session {
+    /// Counts what has gone in and out since the last time.
+    pub(crate) fn count(&mut self, traffic: &Traffic) {
+        let Tally {
+            received_bytes,
+            sent_bytes,
+        } = std::mem::take(&mut self.tally);
+        if received_bytes > 0 {
+            traffic.payload_received_bytes.inc_by(received_bytes);
+        }
+        if sent_bytes > 0 {
+            traffic.payload_sent_bytes.inc_by(sent_bytes);
+        }
+        self.outbox.set_in_flight(self.window.len());
+    }
+
+    /// Notes that the client has met a limit. Returns whether it is the first time on this connection,
+    /// so that it is logged once.
+    pub(crate) fn meets(&mut self, limit: Limit) -> bool {
+        self.limits_met.add(limit)
+    }
 }
 
 /// What a client is owed.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cluster::{ClaimError, Cluster},
-    delivery::{Control, Outbox},
+    delivery::{Amount, Control, Outbox},
 };
 
 /// The connections of this node by client ID. An entry stays until everything of its session is
@@ -139,6 +139,20 @@ impl Registry {
         self.lock().len()
     }
 
+    /// Counts the clients connected here and what is in their mailboxes. Looks at each.
+    pub(crate) fn count(&self) -> Count {
+        let clients = self.lock();
+        let mut count = Count::default();
+        for connection in clients.values().flat_map(|client| &client.connections) {
+            let (waiting, in_flight) = connection.outbox.count();
+            count.clients += 1;
+            count.waiting.messages += waiting.messages;
+            count.waiting.bytes += waiting.bytes;
+            count.in_flight += in_flight;
+        }
+        count
+    }
+
     /// Asks up to `most` connections to close, and returns how many were asked.
     pub(crate) fn close_some(&self, most: usize, reason_code: ReasonCode) -> usize {
         let outboxes: Vec<_> = self
@@ -154,6 +168,16 @@ impl Registry {
         }
         outboxes.len()
     }
+}
+
+/// The clients connected here.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Count {
+    pub(crate) clients: usize,
+    /// What waits for them in memory.
+    pub(crate) waiting: Amount,
+    /// Messages on their way to them.
+    pub(crate) in_flight: usize,
 }
 
 enum Found {

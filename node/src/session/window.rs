@@ -18,6 +18,14 @@ pub(crate) enum Phase {
     Received,
 }
 
+/// What may be on its way to a client at one time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowLimits {
+    pub(crate) messages: u16,
+    /// Beyond it nothing follows; a message alone always goes.
+    pub(crate) bytes: usize,
+}
+
 /// A message on its way.
 #[derive(Debug)]
 pub(crate) struct InFlight {
@@ -27,10 +35,11 @@ pub(crate) struct InFlight {
     order: u64,
 }
 
-/// The messages on their way to one client, at most `limit`.
+/// The messages on their way to one client, as many as its limits allow.
 #[derive(Debug)]
 pub(crate) struct Window {
-    limit: usize,
+    limits: WindowLimits,
+    bytes: usize,
     next: u16,
     order: u64,
     in_flight: AHashMap<PacketId, InFlight>,
@@ -39,9 +48,10 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) fn new(limit: u16) -> Self {
+    pub(crate) fn new(limits: WindowLimits) -> Self {
         Self {
-            limit: usize::from(limit),
+            limits,
+            bytes: 0,
             next: 1,
             order: 0,
             in_flight: AHashMap::new(),
@@ -51,7 +61,15 @@ impl Window {
 
     /// How many more messages may be sent [MQTT-3.3.4-9].
     pub(crate) fn room(&self) -> usize {
-        self.limit.saturating_sub(self.in_flight.len())
+        if self.bytes >= self.limits.bytes && !self.in_flight.is_empty() {
+            return 0;
+        }
+        usize::from(self.limits.messages).saturating_sub(self.in_flight.len())
+    }
+
+    /// How many messages are on their way.
+    pub(crate) fn len(&self) -> usize {
+        self.in_flight.len()
     }
 
     /// Lets a message in under a packet identifier that is free [MQTT-2.2.1-3]: the one it had
@@ -70,6 +88,7 @@ impl Window {
         };
         self.order += 1;
         let order = self.order;
+        self.bytes += delivery.publication.size_bytes();
         self.in_flight.insert(
             packet_id,
             InFlight {
@@ -111,11 +130,14 @@ impl Window {
     }
 
     pub(crate) fn remove(&mut self, packet_id: PacketId) -> Option<InFlight> {
-        self.in_flight.remove(&packet_id)
+        let removed = self.in_flight.remove(&packet_id)?;
+        self.bytes -= removed.delivery.publication.size_bytes();
+        Some(removed)
     }
 
     /// Everything on its way, in the order in which it was let in.
     pub(crate) fn take_all(&mut self) -> Vec<(PacketId, InFlight)> {
+        self.bytes = 0;
         let sorted: BTreeMap<u64, _> = self
             .in_flight
             .drain()

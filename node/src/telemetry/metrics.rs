@@ -5,7 +5,11 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use super::PerListener;
+use super::{
+    PerListener,
+    limits::{Limit, LimitCounters},
+    traffic::Traffic,
+};
 use crate::config::Kind;
 
 /// Why a message was dropped.
@@ -21,15 +25,21 @@ pub(crate) enum Dropped {
     TooLarge,
     /// No member of the shared subscription could take it.
     NoMember,
+    /// It was delivered but not retained: as much as may be is retained already.
+    RetainedFull,
+    /// A client published it to a topic of the broker itself, and could not be told.
+    SysTopic,
 }
 
 impl Dropped {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::ForwardFull,
         Self::Expired,
         Self::TooLarge,
         Self::NoMember,
+        Self::RetainedFull,
+        Self::SysTopic,
     ];
 
     const fn label(self) -> &'static str {
@@ -39,6 +49,8 @@ impl Dropped {
             Self::Expired => "expired",
             Self::TooLarge => "too_large",
             Self::NoMember => "no_member",
+            Self::RetainedFull => "retained_full",
+            Self::SysTopic => "sys_topic",
         }
     }
 }
@@ -51,7 +63,9 @@ pub(crate) struct Metrics {
     pub(crate) connections_total: PerListener<IntCounter>,
     pub(crate) tls_not_after: IntGauge,
     pub(crate) members: IntGauge,
-    pub(crate) retained: IntGauge,
+    pub(crate) traffic: Traffic,
+    retained: IntGauge,
+    retained_bytes: IntGauge,
     pub(crate) is_ready: IntGauge,
     pub(crate) received_bytes: IntCounter,
     pub(crate) sent_bytes: IntCounter,
@@ -71,9 +85,10 @@ pub(crate) struct Metrics {
     proxy_errors: IntCounter,
     handshakes_failed: IntCounterVec,
     tls_reloads: IntCounterVec,
+    limits: LimitCounters,
 }
 
-struct Builder(Registry);
+pub(super) struct Builder(Registry);
 
 impl Builder {
     fn add<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, prometheus::Error> {
@@ -81,7 +96,7 @@ impl Builder {
         Ok(collector)
     }
 
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    pub(super) fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
         self.add(IntCounter::new(name, help)?)
     }
 
@@ -175,7 +190,17 @@ impl Metrics {
                 "causeway_members",
                 "Nodes of the cluster that are not dead.",
             )?,
+            traffic: Traffic::new(&b)?,
+            limits: LimitCounters::new(&b.counters(
+                "causeway_limits_met_total",
+                "Times that a client met a limit of this broker and stayed connected, by limit.",
+                "limit",
+            )?),
             retained: b.gauge("causeway_retained_messages", "Retained messages known.")?,
+            retained_bytes: b.gauge(
+                "causeway_retained_bytes",
+                "Bytes of topic, payload and properties of the retained messages known.",
+            )?,
             is_ready: b.gauge("causeway_ready", "1 if this node takes clients.")?,
             received_bytes: b.counter(
                 "causeway_received_bytes_total",
@@ -244,9 +269,30 @@ impl Metrics {
     }
 
     pub(crate) fn drop_message(&self, reason: Dropped) {
+        self.drop_messages(reason, 1);
+    }
+
+    pub(crate) fn drop_messages(&self, reason: Dropped, count: u64) {
         if let Some(counter) = self.dropped.get(reason as usize) {
-            counter.inc();
+            counter.inc_by(count);
         }
+    }
+
+    pub(crate) fn set_retained(&self, messages: usize, bytes: usize) {
+        self.retained
+            .set(i64::try_from(messages).unwrap_or(i64::MAX));
+        self.retained_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn meet_limit(&self, limit: Limit) {
+        self.limits.inc(limit);
+    }
+
+    /// PUBLISH packets received, PUBLISH packets sent, and messages dropped.
+    pub(crate) fn publishes(&self) -> [u64; 3] {
+        [&self.received[..], &self.sent[..], &self.dropped[..]]
+            .map(|counters| counters.iter().map(IntCounter::get).sum())
     }
 
     /// `reason`: from the closed set of reason codes.

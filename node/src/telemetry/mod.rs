@@ -1,14 +1,18 @@
 //! What operators see: logs and metrics.
 
+mod limits;
 mod metrics;
 mod per_listener;
+mod traffic;
 
 use std::{error::Error, fmt::Write, io::IsTerminal};
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
+pub(crate) use limits::{Limit, LimitsMet};
 pub(crate) use metrics::{Dropped, Metrics};
 pub(crate) use per_listener::{PerListener, Seat};
+pub(crate) use traffic::Traffic;
 
 use crate::config::{Log, LogFormat};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use prometheus::{
-    IntGauge,
-    core::{GenericGauge, MetricVec, MetricVecBuilder},
+    IntCounter, IntGauge,
+    core::{GenericCounter, GenericGauge, MetricVec, MetricVecBuilder},
 };
 
 use super::Metrics;
@@ -28,6 +28,13 @@ impl<M> PerListener<M> {
     )]
     pub(crate) fn of(&self, listener: Kind) -> &M {
         &self.0[listener as usize]
+    }
+}
+
+impl PerListener<IntCounter> {
+    /// The sum of all listeners.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.iter().map(GenericCounter::get).sum()
     }
 }
 

@@ -38,11 +38,20 @@ pub(crate) async fn run(rooms: Arc<Rooms>, shutdown: Shutdown) {
     }
     loop {
         let done = tokio::select! {
-            _ = due.tick() => publish_wills(&rooms).await.and(end_sessions(&rooms).await),
+            _ = due.tick() => {
+                let size = rooms.retain.size();
+                rooms.metrics.set_retained(size.messages, size.bytes);
+                publish_wills(&rooms).await.and(end_sessions(&rooms).await)
+            }
             _ = sweep.tick() => rooms.cluster.databases.store.sweep().await.map(|_| ()),
             _ = tidy.tick() => {
-                let count = rooms.retain.tidy();
-                rooms.metrics.retained.set(i64::try_from(count).unwrap_or(i64::MAX));
+                rooms.retain.tidy();
+                Ok(())
+            }
+            sessions = rooms.router.crowded() => {
+                for session in sessions {
+                    rooms.router.trim(session).await;
+                }
                 Ok(())
             }
             () = shutdown.stopped() => return,
@@ -86,6 +95,7 @@ async fn publish_wills(rooms: &Rooms) -> Result<(), StoreError> {
 
 async fn end_sessions(rooms: &Rooms) -> Result<(), StoreError> {
     for ended in rooms.cluster.databases.store.expire(MOST).await? {
+        rooms.metrics.traffic.sessions_expired.inc();
         rooms.router.end(ended.session, ended.epoch);
     }
     Ok(())
