@@ -52,7 +52,8 @@ async fn publish_numbers(
     width: usize,
 ) {
     for number in numbers {
-        let text = format!("{number:>width$}");
+        let mut text = number.to_string();
+        text.insert_str(0, &" ".repeat(width - text.len()));
         publisher.publish("t", text, Qos::AtLeastOnce).await;
     }
 }
