@@ -15,3 +15,4 @@ mod paho;
 mod pub_sub_client;
 mod rumqtt;
 mod scram;
+mod sys;

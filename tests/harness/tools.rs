@@ -121,6 +121,19 @@ pub fn paho2() -> String {
     )
 }
 
+/// A Python that has mqtt-exporter.
+///
+/// # Panics
+///
+/// If `CAUSEWAY_EXPORTER` does not name one.
+#[must_use]
+pub fn exporter() -> String {
+    variable(
+        "CAUSEWAY_EXPORTER",
+        "make a venv with mqtt-exporter==1.12.1 and name its python",
+    )
+}
+
 /// A folder with `node_modules/mqtt` in it.
 ///
 /// # Panics

@@ -32,18 +32,26 @@ async fn stuck(site: &Site, expiry_interval: u32) -> (Client, mqtt::Publish, Cli
     (subscriber, first, publisher)
 }
 
-/// What it gets once it acknowledges, in order.
-async fn rest(subscriber: &mut Client, first: mqtt::Publish) -> Vec<usize> {
-    let mut texts = Vec::new();
-    let mut last = Some(first);
-    while let Some(publish) = last {
-        subscriber.acknowledge(&publish).await;
-        last = subscriber.recv_within(harness::SILENCE * 2).await;
-        if let Some(publish) = &last {
-            texts.push(publish.message.text().trim().parse().unwrap());
+/// What it gets once it acknowledges, in order, until each of `total` messages has come or is counted
+/// as dropped.
+async fn rest(
+    site: &Site,
+    subscriber: &mut Client,
+    first: mqtt::Publish,
+    total: usize,
+) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    subscriber.acknowledge(&first).await;
+    let what = format!("{total} messages delivered or counted");
+    eventually(&what, async || {
+        while let Some(publish) = subscriber.recv_within(harness::SILENCE).await {
+            subscriber.acknowledge(&publish).await;
+            numbers.push(publish.message.text().trim().parse().unwrap());
         }
-    }
-    texts
+        (numbers.len() as f64 + dropped(site).await == total as f64).then_some(())
+    })
+    .await;
+    numbers
 }
 
 async fn publish_numbers(
@@ -62,7 +70,8 @@ async fn stuck_gets(site: &Site, expiry_interval: u32, expected: std::ops::Range
     let (mut subscriber, first, mut publisher) = stuck(site, expiry_interval).await;
     publish_numbers(&mut publisher, 1..=30, 100).await;
     wait_for_dropped(site, 20.0).await;
-    assert!(rest(&mut subscriber, first).await.into_iter().eq(expected));
+    let numbers = rest(site, &mut subscriber, first, 30).await;
+    assert!(numbers.iter().copied().eq(expected), "{numbers:?}");
     let output = site
         .nodes()
         .iter()
@@ -86,10 +95,12 @@ async fn absent_gets(site: &Site, expected: std::ops::RangeInclusive<usize>) {
     let mut subscriber = site.builder("absent").persistent(1000).connect().await;
     assert!(subscriber.session_present());
     let mut numbers = Vec::new();
-    while let Some(publish) = subscriber.recv_within(harness::SILENCE * 2).await {
-        numbers.push(publish.message.text().trim().parse::<usize>().unwrap());
+    for _ in 0..10 {
+        let text = subscriber.recv().await.message.text();
+        numbers.push(text.trim().parse::<usize>().unwrap());
     }
     assert!(numbers.iter().copied().eq(expected), "{numbers:?}");
+    subscriber.assert_silent().await;
     wait_for_dropped(site, 20.0).await;
 }
 
@@ -101,12 +112,8 @@ async fn nothing_goes_silently(site: &Site) -> Vec<usize> {
         (dropped(site).await >= 25.0).then_some(())
     })
     .await;
-    let received = rest(&mut subscriber, first).await;
+    let received = rest(site, &mut subscriber, first, 100).await;
     assert!(received.is_sorted(), "{received:?}");
-    eventually("each delivered or counted", async || {
-        (dropped(site).await + received.len() as f64 == 100.0).then_some(())
-    })
-    .await;
     assert!(received.len() >= 60 && received.len() <= 75, "{received:?}");
     received
 }

@@ -69,6 +69,7 @@ where
                     warn!(client_id = %connect.client_id, error = %chain(&error), "AUTH not sent");
                     return Ok(None);
                 }
+                rooms.metrics.traffic.others_sent.inc();
             }
         }
         let packet = loop {
@@ -85,6 +86,7 @@ where
                 }
             }
         };
+        rooms.metrics.traffic.others_received.inc();
         if !authentication.receive(&packet)? {
             return Ok(None);
         }

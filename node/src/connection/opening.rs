@@ -39,6 +39,8 @@ where
     loop {
         match decoder.decode(&mut transport.input) {
             Ok(Some(Packet::Connect(connect))) => {
+                rooms.metrics.traffic.connects.inc();
+                rooms.metrics.traffic.others_received.inc();
                 return Some(Opened {
                     decoder,
                     connect: *connect,
