@@ -19,6 +19,9 @@ const WILL_RETAIN: u8 = 0b0010_0000;
 const PASSWORD: u8 = 0b0100_0000;
 const USERNAME: u8 = 0b1000_0000;
 
+/// Characters of a Client Identifier in MQTT 3.1 (its section 3.1); later versions have no limit.
+const MAXIMUM_CLIENT_ID_3_1: usize = 23;
+
 /// Reads a CONNECT. `known` becomes its version as soon as that is read.
 pub(super) fn decode(
     mut reader: Reader<'_>,
@@ -42,6 +45,9 @@ pub(super) fn decode(
     };
     if client_id.is_empty() && !nameless {
         return Err(Fault::ClientIdEmpty);
+    }
+    if version == ProtocolVersion::V3_1 && client_id.chars().count() > MAXIMUM_CLIENT_ID_3_1 {
+        return Err(Fault::ClientIdTooLong);
     }
     let will = match flags & WILL {
         0 => None,

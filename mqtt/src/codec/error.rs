@@ -86,6 +86,8 @@ pub(super) enum Fault {
     PasswordWithoutUserName,
     #[error("client identifier is empty [MQTT3-3.1.3-8]")]
     ClientIdEmpty,
+    #[error("client identifier has more than 23 characters (MQTT 3.1, section 3.1)")]
+    ClientIdTooLong,
     #[error("will topic is empty [MQTT-4.7.3-1]")]
     WillTopicEmpty,
     #[error("will topic contains a wildcard [MQTT-3.3.2-2]")]
@@ -178,7 +180,7 @@ impl Fault {
             | Self::WillQos
             | Self::WillRetainWithoutWill
             | Self::PasswordWithoutUserName => (MalformedPacket, "connect_flags"),
-            Self::ClientIdEmpty => (ClientIdentifierNotValid, "client_id"),
+            Self::ClientIdEmpty | Self::ClientIdTooLong => (ClientIdentifierNotValid, "client_id"),
             Self::WillTopicEmpty
             | Self::WillTopicWildcard
             | Self::TopicEmpty

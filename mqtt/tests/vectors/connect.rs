@@ -65,11 +65,10 @@ fn version_3() -> Vec<Vector> {
             "'MQIsdp' 03 ec 003c 'c1' 'w/t' 0002ff00 'user' 0002ff00",
             full(V3),
         ),
-        // MQTT 3.1 recommends at most 23 characters; more harm nobody.
         server(
             V3,
-            "'MQIsdp' 03 02 003c 'a-client-id-of-31-characters-ok'",
-            connect(V3, "a-client-id-of-31-characters-ok"),
+            "'MQIsdp' 03 02 003c 'a-client-id-of-23-chars'",
+            connect(V3, "a-client-id-of-23-chars"),
         ),
         // MQTT 3.1: a flag may be set and its string missing; unused bits have no value.
         loose(V3, "'MQIsdp' 03 82 003c 'c1'", connect(V3, "c1")),
@@ -252,6 +251,22 @@ fn a_client_without_a_name_needs_a_clean_session() {
         reason,
         "client identifier is empty",
     );
+}
+
+/// MQTT 3.1, section 3.1: 23 characters, however many bytes they have.
+#[test]
+fn a_client_id_of_mqtt_3_1_has_at_most_23_characters() {
+    let reason = ReasonCode::ClientIdentifierNotValid;
+    no(
+        "'MQIsdp' 03 02 003c 'a-client-id-of-24-chars-'",
+        reason,
+        "more than 23 characters",
+    );
+    for (version, characters, is_allowed) in [(V3, 23, true), (V3, 24, false), (V4, 24, true)] {
+        let packet = wrap(connect(version, &"é".repeat(characters)));
+        let read = decode(Side::Server, version, &encoded(&packet, version));
+        assert_eq!(read.is_ok(), is_allowed, "{characters} in {version}");
+    }
 }
 
 /// [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-3.1.3-4] [MQTT-3.1.3-11] [MQTT-3.1.3-12]
