@@ -81,4 +81,11 @@ everywhere! {
             }
         }
     }
+
+    async fn no_alias_is_accepted_where_none_is_allowed(site, "mqtt.server_topic_alias_maximum=0") {
+        let mut publisher = site.client("publisher").await;
+        assert_eq!(publisher.connack.properties.topic_alias_maximum.unwrap_or(0), 0);
+        publish(&mut publisher, "a", 1, Qos::AtMostOnce).await;
+        publisher.closed_with(ReasonCode::TopicAliasInvalid).await;
+    }
 }

@@ -215,6 +215,16 @@ everywhere! {
         assert_eq!(refused.reason_code(), ReasonCode::QosNotSupported);
         subscriber.assert_silent().await;
     }
+
+    /// The server has no Response Information, so it cannot come unasked either.
+    async fn no_response_information_comes_unasked(site) {
+        for asked in [None, Some(false), Some(true)] {
+            let client = site.builder("asking").with(|connect| {
+                connect.properties.request_response_information = asked;
+            }).connect().await;
+            assert_eq!(client.connack.properties.response_information, None);
+        }
+    }
 }
 
 /// What a client may count on without configuration.
@@ -234,7 +244,10 @@ async fn the_default_limits_are_generous() {
             .is_none_or(|size| (1 << 20..=268_435_455).contains(&size.get())),
         "paho-mqtt refuses a larger one"
     );
-    assert!(properties.maximum_qos.is_none(), "QoS 2 [MQTT-3.2.2.3.4]");
+    assert!(
+        properties.maximum_qos.is_none(),
+        "QoS 2 (section 3.2.2.3.4)"
+    );
     assert!(properties.server_keep_alive.is_none());
     assert_eq!(properties.session_expiry_interval, None);
 }

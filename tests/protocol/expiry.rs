@@ -56,4 +56,36 @@ everywhere! {
         let left = subscriber.recv().await.message.properties.message_expiry_interval;
         assert_eq!(left, None);
     }
+
+    /// Once a message was sent, its interval means nothing any more: it is sent again.
+    async fn a_message_that_was_sent_does_not_expire(site) {
+        let reader = || site.builder("reader").persistent(1000);
+        let mut client = reader().manual().connect().await;
+        client.subscribe("t", Qos::ExactlyOnce).await;
+        let mut publisher = site.client("publisher").await;
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let sent = message("t", format!("{qos:?}"), qos).expiring(1);
+            publisher.publish_message(sent).await;
+        }
+        assert_eq!(client.recv_texts(2).await, ["AtLeastOnce", "ExactlyOnce"]);
+        client.vanish().await;
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        let mut client = reader().connect().await;
+        for expected in ["AtLeastOnce", "ExactlyOnce"] {
+            let publish = client.recv().await;
+            assert_eq!((publish.message.text().as_str(), publish.dup), (expected, true));
+        }
+    }
+
+    /// A message may expire between PUBREC and PUBREL; the handshake goes on.
+    async fn the_handshake_of_an_expired_message_is_completed(site) {
+        let mut publisher = site.builder("publisher").manual().connect().await;
+        let publish = publisher.make_publish(message("t", "x", Qos::ExactlyOnce).expiring(1));
+        let ack = mqtt::Ack::new(publish.packet_id.unwrap(), mqtt::ReasonCode::Success);
+        publisher.send(&mqtt::Packet::Publish(publish)).await;
+        assert!(matches!(publisher.packet().await, Some(mqtt::Packet::PubRec(_))));
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        publisher.send(&mqtt::Packet::PubRel(ack.clone())).await;
+        assert_eq!(publisher.packet().await, Some(mqtt::Packet::PubComp(ack)));
+    }
 }

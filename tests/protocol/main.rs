@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod acknowledgement;
 mod alias;
 mod announced;
 mod auth;
@@ -16,6 +17,7 @@ mod expiry;
 mod flow;
 mod handshake;
 mod http;
+mod identifier;
 mod keep_alive;
 mod limits;
 mod login;
@@ -26,14 +28,18 @@ mod quality;
 mod queues;
 mod quotas;
 mod reauth;
+mod refused;
 mod retained;
 mod scale;
 mod share;
+mod size;
 mod subscribe;
 mod sys;
 mod takeover;
+mod text;
 mod unsubscribe;
 mod will;
+mod wire;
 
 use mqtt::{ProtocolVersion, Qos};
 

@@ -13,6 +13,17 @@ use ReasonCode::{
 const TABLE: &[(&str, &[u8], &[ReasonCode])] = &[
     ("packet type 0", b"\x00\x00", &[Malformed, Protocol]),
     ("flags of PINGREQ [MQTT-2.1.3-1]", b"\xc1\x00", &[Malformed]),
+    (
+        "flags of DISCONNECT [MQTT-3.14.1-1]",
+        b"\xe1\x00",
+        &[Malformed],
+    ),
+    ("flags of AUTH [MQTT-3.15.1-1]", b"\xf1\x00", &[Malformed]),
+    (
+        "flags of UNSUBSCRIBE [MQTT-3.10.1-1]",
+        b"\xa0\x06\x00\x01\x00\x00\x01a",
+        &[Malformed],
+    ),
     ("length of PINGREQ", b"\xc0\x01\x00", &[Malformed]),
     (
         "remaining length of five bytes",
@@ -140,6 +151,26 @@ const TABLE: &[(&str, &[u8], &[ReasonCode])] = &[
         &[Malformed, Protocol, TopicFilterInvalid],
     ),
     (
+        "share without name [MQTT-4.8.2-1]",
+        b"\x82\x0f\x00\x01\x00\x00\x09$share//t\x00",
+        &[Malformed, Protocol, TopicFilterInvalid],
+    ),
+    (
+        "wildcard in a share name [MQTT-4.8.2-2]",
+        b"\x82\x11\x00\x01\x00\x00\x0b$share/g+/t\x00",
+        &[Malformed, Protocol, TopicFilterInvalid],
+    ),
+    (
+        "wildcard for a share name [MQTT-4.8.2-2]",
+        b"\x82\x10\x00\x01\x00\x00\x0a$share/#/t\x00",
+        &[Malformed, Protocol, TopicFilterInvalid],
+    ),
+    (
+        "share name alone [MQTT-4.8.2-2]",
+        b"\x82\x0d\x00\x01\x00\x00\x07$share/\x00",
+        &[Malformed, Protocol, TopicFilterInvalid],
+    ),
+    (
         "UNSUBSCRIBE without filters [MQTT-3.10.3-2]",
         b"\xa2\x03\x00\x01\x00",
         &[Malformed, Protocol],
@@ -183,7 +214,7 @@ const TABLE: &[(&str, &[u8], &[ReasonCode])] = &[
 ];
 
 everywhere! {
-    /// [MQTT-4.13.1-1] [MQTT-4.8.0-1]
+    /// [MQTT-4.13.1-1]
     async fn malformed_packets_are_answered_with_their_reason(site) {
         let mut bystander = site.client("bystander").await;
         bystander.subscribe("a/#", Qos::AtLeastOnce).await;

@@ -291,4 +291,16 @@ everywhere! {
         assert_eq!(client.recv_texts(3000).await, expected);
         client.assert_silent().await;
     }
+
+    /// The interval begins with the end of the connection.
+    async fn a_session_does_not_expire_while_connected(site) {
+        let mut client = subscriber(site, 1).await;
+        client.subscribe("t", Qos::AtLeastOnce).await;
+        tokio::time::sleep(Duration::from_millis(3500)).await;
+        site.client("publisher").await.publish("t", "x", Qos::AtLeastOnce).await;
+        assert_eq!(client.recv_texts(1).await, ["x"]);
+        let session = client.vanish().await;
+        let builder = site.builder("subscriber").persistent(1).resume(session);
+        assert!(builder.connect().await.session_present());
+    }
 }

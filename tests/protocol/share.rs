@@ -182,4 +182,67 @@ everywhere! {
         let (numbers, _) = collect(&mut members, 30).await;
         assert_eq!(numbers.len(), 30);
     }
+
+    async fn each_member_gets_the_qos_it_was_granted(site) {
+        let mut members = Vec::new();
+        for (number, qos) in QOS.into_iter().enumerate() {
+            let mut member = site.client(&format!("member{number}")).await;
+            member.subscribe(FILTER, qos).await;
+            members.push((member, qos));
+        }
+        publish(site, Qos::ExactlyOnce, 0..60).await;
+        for (member, qos) in &mut members {
+            let mut count = 0;
+            while let Some(publish) = member.recv_within(harness::SILENCE).await {
+                assert_eq!(publish.message.qos, *qos);
+                count += 1;
+            }
+            assert!(count > 5, "a member with {qos:?} got {count}");
+        }
+    }
+
+    /// A member that says no has answered: nobody else gets the message.
+    async fn a_message_that_a_member_refuses_goes_to_nobody_else(site) {
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let mut picky = site.builder("picky").persistent(100).manual().connect().await;
+            picky.subscribe(FILTER, qos).await;
+            publish(site, qos, 0..3).await;
+            for _ in 0..3 {
+                let packet_id = picky.recv().await.packet_id.unwrap();
+                let no = mqtt::Ack::new(packet_id, ReasonCode::QuotaExceeded);
+                picky.send(&match qos {
+                    Qos::ExactlyOnce => mqtt::Packet::PubRec(no),
+                    _ => mqtt::Packet::PubAck(no),
+                }).await;
+            }
+            picky.ping().await;
+            let mut others = members(site, 2, qos).await;
+            picky.vanish().await;
+            for other in &mut others {
+                other.assert_silent().await;
+            }
+            let picky = site.builder("picky").connect().await;
+            for other in &mut others {
+                other.assert_silent().await;
+            }
+            picky.disconnect().await;
+        }
+    }
+
+    /// Nor does a QoS 2 message that a member had when its session ended.
+    async fn a_qos_2_message_ends_with_the_session_that_was_sent_it(site) {
+        for expiry_interval in [0, 100] {
+            let builder = || site.builder("silent").persistent(expiry_interval);
+            let mut silent = builder().manual().connect().await;
+            silent.subscribe(FILTER, Qos::ExactlyOnce).await;
+            publish(site, Qos::ExactlyOnce, 0..3).await;
+            assert_eq!(silent.recv_texts(3).await.len(), 3);
+            let mut others = members(site, 2, Qos::ExactlyOnce).await;
+            silent.vanish().await;
+            site.client("silent").await.disconnect().await; // Clean Start ends the session
+            for other in &mut others {
+                other.assert_silent().await;
+            }
+        }
+    }
 }

@@ -217,4 +217,59 @@ everywhere! {
         site.client("publisher").await.publish_message(sent).await;
         assert_eq!(old.recv_texts(1).await, ["x"]);
     }
+
+    async fn suback_and_unsuback_have_the_identifier_of_their_packet(site) {
+        for version in crate::VERSIONS {
+            let mut client = site.builder("client").version(version).connect().await;
+            for number in [65_535, 1, 300] {
+                let packet_id = mqtt::PacketId::new(number).unwrap();
+                let filter = TopicFilter::new("t").unwrap();
+                let subscription = Subscription { filter: filter.clone(), options: options(Qos::AtMostOnce) };
+                client.send(&mqtt::Packet::Subscribe(mqtt::Subscribe {
+                    packet_id,
+                    subscription_identifier: None,
+                    user_properties: vec![],
+                    subscriptions: vec![subscription],
+                })).await;
+                match client.packet().await {
+                    Some(mqtt::Packet::SubAck(ack)) => assert_eq!(ack.packet_id, packet_id),
+                    other => panic!("expected SUBACK, got {other:?}"),
+                }
+                // Once with and once without anything to delete.
+                for _ in 0..2 {
+                    client.send(&mqtt::Packet::Unsubscribe(mqtt::Unsubscribe {
+                        packet_id,
+                        user_properties: vec![],
+                        filters: vec![filter.clone()],
+                    })).await;
+                    match client.packet().await {
+                        Some(mqtt::Packet::UnsubAck(ack)) => assert_eq!(ack.packet_id, packet_id),
+                        other => panic!("expected UNSUBACK, got {other:?}"),
+                    }
+                }
+            }
+            client.disconnect().await;
+        }
+    }
+
+    /// Messages that come while a subscription is replaced are neither lost nor doubled.
+    async fn replacing_a_subscription_does_not_interrupt_the_flow(site) {
+        for version in [ProtocolVersion::V3_1_1, ProtocolVersion::V5] {
+            let mut client = site.builder("client").version(version).connect().await;
+            client.subscribe("t", Qos::ExactlyOnce).await;
+            let mut publisher = site.client("publisher").await;
+            for round in 0..20 {
+                for number in 0..10 {
+                    let text = (round * 10 + number).to_string();
+                    publisher.start(message("t", text, Qos::ExactlyOnce)).await;
+                }
+                client.subscribe("t", Qos::ExactlyOnce).await;
+            }
+            publisher.settle().await;
+            let expected: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+            assert_eq!(client.recv_texts(200).await, expected);
+            client.assert_silent().await;
+            client.disconnect().await;
+        }
+    }
 }
