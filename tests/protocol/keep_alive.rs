@@ -38,4 +38,41 @@ everywhere! {
         assert_eq!(client.connack.properties.server_keep_alive, Some(1));
         client.closed_with(ReasonCode::KeepAliveTimeout).await;
     }
+
+    /// A packet counts when it is complete; a byte now and then is not a packet.
+    async fn bytes_of_an_unfinished_packet_do_not_count(site) {
+        for version in crate::VERSIONS {
+            let mut client = site.builder("slow").version(version).keep_alive(1).connect().await;
+            client.send_bytes(b"\x30\x64\x00\x01t").await;
+            let mut sent = 3;
+            let ended = loop {
+                assert!(sent < 90, "still connected after 18 s");
+                client.send_bytes(b"x").await;
+                sent += 1;
+                let wait = Duration::from_millis(200);
+                if let Ok(event) = tokio::time::timeout(wait, client.event()).await {
+                    break event;
+                }
+            };
+            let is_told = version == ProtocolVersion::V5;
+            match ended {
+                harness::Event::Disconnected(disconnect) if is_told => {
+                    assert_eq!(disconnect.reason_code, ReasonCode::KeepAliveTimeout);
+                }
+                harness::Event::Closed if !is_told => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// MQTT 3 has no way to tell a client another Keep Alive, so its own counts.
+    async fn the_servers_keep_alive_is_not_imposed_on_mqtt_3(site, "mqtt.server_keep_alive=1") {
+        for version in [ProtocolVersion::V3_1, ProtocolVersion::V3_1_1] {
+            let mut patient = site.builder("patient").version(version).keep_alive(60).connect().await;
+            let mut endless = site.builder("endless").version(version).keep_alive(0).connect().await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            patient.ping().await;
+            endless.ping().await;
+        }
+    }
 }

@@ -31,7 +31,8 @@ pub struct Mqtt {
     pub server_maximum_packet_size: u32,
     /// Topic Aliases a client may use, 0 to 65 535.
     pub server_topic_alias_maximum: u16,
-    /// Seconds of keep-alive imposed on all clients; -1: as each asks; 0 to 65 535.
+    /// Seconds of keep-alive imposed on MQTT 5 clients, which CONNACK tells; -1: as each asks;
+    /// 0 to 65 535. MQTT 3 clients always have their own.
     pub server_keep_alive: i64,
     /// Highest QoS of a PUBLISH from a client: 0, 1 or 2. SUBSCRIBE may still ask for more.
     pub maximum_qos: u8,

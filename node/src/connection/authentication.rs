@@ -43,7 +43,10 @@ where
                 "client refused"
             );
             let version = opened.connect.version;
-            opening::send_last(transport, version, &refusal.connack(&opened.connect)).await;
+            let maximum_packet_size = opened.connect.properties.maximum_packet_size;
+            let maximum_packet_size = maximum_packet_size.map_or(u32::MAX, u32::from);
+            let connack = refusal.connack(&opened.connect);
+            opening::send_last(transport, version, &connack, maximum_packet_size).await;
             None
         }
     }

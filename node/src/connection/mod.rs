@@ -122,7 +122,11 @@ where
         return;
     };
     let opening::Opened { decoder, connect } = opened;
-    let keep_alive = rooms.config.mqtt.keep_alive(connect.keep_alive);
+    let keep_alive = match connect.version {
+        ProtocolVersion::V5 => rooms.config.mqtt.keep_alive(connect.keep_alive),
+        // MQTT 3 cannot tell the client another one, so its own counts [MQTT3-3.1.2-24].
+        ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => connect.keep_alive,
+    };
     let Some(session) = opening::admit(&mut transport, connect, authenticated, &peer, &rooms).await
     else {
         return;
@@ -258,12 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 done.err().map(|reject| self.reject(&reject))
             }
             exchange = self.transport.exchange(may_read) => match exchange {
-                Ok(Exchange::Moved { read }) => {
-                    if read > 0 {
-                        self.heard = Instant::now();
-                    }
-                    None
-                }
+                Ok(Exchange::Moved) => None,
                 Ok(Exchange::Closed) => Some(End::Silent),
                 Err(error) => Some(self.lost(&error)),
             },
@@ -310,13 +309,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Some(End::Told(ReasonCode::KeepAliveTimeout))
     }
 
-    /// Handles everything that has been read before anything is written.
+    /// Handles everything that has been read before anything is written. Only complete packets
+    /// show that the client is there [MQTT-3.1.2-22].
     async fn read_packets(&mut self) -> Result<Option<End>, Reject> {
+        let mut is_heard = false;
         while self.pause().is_none() {
             let unread = self.transport.input.len();
             let Some(packet) = self.decoder.decode(&mut self.transport.input)? else {
                 break;
             };
+            is_heard = true;
             let mut cx = Context {
                 rooms: &self.rooms,
                 session: &mut self.session,
@@ -331,6 +333,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if handle::packet(&mut cx, packet).await? == Next::Close {
                 return Ok(Some(End::Silent));
             }
+        }
+        if is_heard {
+            self.heard = Instant::now();
         }
         self.transport.rest();
         Ok(None)
@@ -363,7 +368,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         };
         if self.session.version == ProtocolVersion::V5 {
             let packet = Packet::Disconnect(Disconnect::new(reason_code));
-            if mqtt::encode(&packet, self.session.version, &mut self.transport.output).is_ok() {
+            let output = &mut self.transport.output;
+            let before = output.len();
+            let is_written = mqtt::encode(&packet, self.session.version, output).is_ok();
+            if !self.session.accepts(output.len() - before) {
+                output.truncate(before);
+            }
+            if is_written {
                 self.rooms.metrics.traffic.others_sent.inc();
                 self.transport.flush(LAST_WORD).await;
             }

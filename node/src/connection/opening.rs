@@ -63,7 +63,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match transport.exchange(true).await {
-        Ok(Exchange::Moved { .. }) => Some(()),
+        Ok(Exchange::Moved) => Some(()),
         Ok(Exchange::Closed) => None,
         Err(error) => {
             if websocket::is_violation(&error) {
@@ -100,7 +100,7 @@ async fn refuse<S>(
             ReasonCode::UnsupportedProtocolVersion | ReasonCode::ClientIdentifierNotValid
         );
     if is_told {
-        answer(transport, version, reason_code).await;
+        answer(transport, version, reason_code, u32::MAX).await;
     }
 }
 
@@ -116,24 +116,32 @@ fn hint(first: &[u8], peer: &Peer, rooms: &Rooms) -> &'static str {
     }
 }
 
-/// The last CONNACK of a connection [MQTT-3.1.4-6].
-async fn answer<S>(transport: &mut Transport<S>, version: ProtocolVersion, reason_code: ReasonCode)
-where
+/// The last CONNACK of a connection [MQTT-3.1.4-6], if the client accepts one of its size.
+async fn answer<S>(
+    transport: &mut Transport<S>,
+    version: ProtocolVersion,
+    reason_code: ReasonCode,
+    maximum_packet_size: u32,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let packet = Packet::ConnAck(ConnAck::new(false, reason_code));
-    send_last(transport, version, &packet).await;
+    send_last(transport, version, &packet, maximum_packet_size).await;
 }
 
-/// The last packet before the connection is closed.
+/// The last packet before the connection is closed, if the client accepts one of its size.
 pub(super) async fn send_last<S>(
     transport: &mut Transport<S>,
     version: ProtocolVersion,
     packet: &Packet,
+    maximum_packet_size: u32,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if mqtt::encode(packet, version, &mut transport.output).is_ok() {
+    let before = transport.output.len();
+    let is_written = mqtt::encode(packet, version, &mut transport.output).is_ok();
+    let bytes = u32::try_from(transport.output.len() - before).unwrap_or(u32::MAX);
+    if is_written && bytes <= maximum_packet_size {
         transport.metrics().traffic.others_sent.inc();
         transport.flush(LAST_WORD).await;
     }
@@ -152,6 +160,7 @@ where
 {
     let version = connect.version;
     let client_id = connect.client_id.clone();
+    let maximum_packet_size = connect.properties.maximum_packet_size;
     match handle::connect(rooms, connect, authenticated).await {
         Ok((session, connack)) => {
             rooms.metrics.traffic.others_sent.inc();
@@ -165,7 +174,8 @@ where
             let reason_code = refusal.reason_code();
             rooms.metrics.refuse_connect(reason_code);
             warn!(%client_id, %peer, reason = %reason_code, error = %chain(&refusal), "client refused");
-            answer(transport, version, reason_code).await;
+            let maximum_packet_size = maximum_packet_size.map_or(u32::MAX, u32::from);
+            answer(transport, version, reason_code, maximum_packet_size).await;
             None
         }
     }

@@ -27,8 +27,8 @@ pub(super) struct Transport<S> {
 
 /// What an exchange of bytes has come to.
 pub(super) enum Exchange {
-    /// So many bytes were read; or everything was written.
-    Moved { read: usize },
+    /// Something was read, or everything was written.
+    Moved,
     /// The client has closed.
     Closed,
 }
@@ -90,9 +90,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             };
             match read {
                 Poll::Ready(Ok(0)) => Poll::Ready(Ok(Exchange::Closed)),
-                Poll::Ready(Ok(read)) => Poll::Ready(Ok(Exchange::Moved { read })),
+                Poll::Ready(Ok(_)) => Poll::Ready(Ok(Exchange::Moved)),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending if is_written => Poll::Ready(Ok(Exchange::Moved { read: 0 })),
+                Poll::Pending if is_written => Poll::Ready(Ok(Exchange::Moved)),
                 Poll::Pending => Poll::Pending,
             }
         })
