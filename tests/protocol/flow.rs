@@ -111,4 +111,38 @@ everywhere! {
         client.send_bytes(b"\x30\xff\xff\xff\x7f").await;
         client.closed_with(ReasonCode::PacketTooLarge).await;
     }
+
+    /// Section 4.9: the quota begins anew with each connection, whatever was under way before.
+    async fn what_was_under_way_on_an_earlier_connection_does_not_count(
+        site, "mqtt.server_receive_maximum=3"
+    ) {
+        let builder = || site.builder("again").persistent(100).manual();
+        let mut client = builder().connect().await;
+        let publish = |number: u16| mqtt::Publish {
+            packet_id: mqtt::PacketId::new(number),
+            message: message("t", "x", Qos::ExactlyOnce),
+            ..Default::default()
+        };
+        for number in 1..=3 {
+            client.send(&Packet::Publish(publish(number))).await;
+            assert!(matches!(client.packet().await, Some(Packet::PubRec(_))));
+        }
+        client.vanish().await;
+        let mut client = builder().connect().await;
+        for number in 11..=13 {
+            client.send(&Packet::Publish(publish(number))).await;
+            assert!(matches!(client.packet().await, Some(Packet::PubRec(_))));
+        }
+        for number in [1, 2, 3, 11, 12, 13] {
+            let packet_id = mqtt::PacketId::new(number).unwrap();
+            let ack = Ack::new(packet_id, ReasonCode::Success);
+            client.send(&Packet::PubRel(ack.clone())).await;
+            assert_eq!(client.packet().await, Some(Packet::PubComp(ack)));
+        }
+        for number in 21..=23 {
+            client.send(&Packet::Publish(publish(number))).await;
+        }
+        client.send(&Packet::Publish(publish(24))).await;
+        client.closed_with(ReasonCode::ReceiveMaximumExceeded).await;
+    }
 }

@@ -282,4 +282,18 @@ everywhere! {
         publisher.publish("r", "second", Qos::ExactlyOnce).await;
         assert_eq!(publish_packet(&mut subscriber).await.message.text(), "second");
     }
+
+    /// A client that has become smaller still owes PUBCOMP for what it has received.
+    async fn pubrel_is_owed_whatever_the_size_of_its_message(site) {
+        let mut large = manual(site, ProtocolVersion::V5, Session::default()).await;
+        large.subscribe("r", Qos::ExactlyOnce).await;
+        site.client("publisher").await.publish("r", vec![b'x'; 500], Qos::ExactlyOnce).await;
+        let packet_id = publish_packet(&mut large).await.packet_id.unwrap();
+        large.send(&Packet::PubRec(ack(packet_id))).await;
+        assert_eq!(pubrel_packet(&mut large).await.packet_id, packet_id);
+        large.vanish().await;
+        let builder = site.builder("subscriber").persistent(1000).manual();
+        let mut small = builder.maximum_packet_size(100).connect().await;
+        assert_eq!(pubrel_packet(&mut small).await.packet_id, packet_id);
+    }
 }

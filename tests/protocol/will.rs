@@ -199,4 +199,20 @@ everywhere! {
         assert_eq!(reader.recv_texts(1).await, ["kept"]);
         reader.assert_silent().await;
     }
+
+    /// Section 3.14.2.2.2: a DISCONNECT that raises the expiry interval from 0 is not a valid one,
+    /// and deletes no Will.
+    async fn a_disconnect_that_is_not_valid_publishes_the_will(site) {
+        let mut watcher = watcher(site).await;
+        let mut client = site.builder("mortal").will(will("yes")).connect().await;
+        client.send(&mqtt::Packet::Disconnect(mqtt::Disconnect {
+            reason_code: ReasonCode::Success,
+            properties: mqtt::DisconnectProperties {
+                session_expiry_interval: Some(10),
+                ..Default::default()
+            },
+        })).await;
+        client.closed_with(ReasonCode::ProtocolError).await;
+        assert_eq!(watcher.recv().await.message.text(), "yes");
+    }
 }

@@ -71,6 +71,7 @@ pub(super) fn pubrel(cx: &mut Context<'_>, ack: &Ack) {
     let mut ticket = Ticket::default();
     let mut reason_code = ReasonCode::PacketIdentifierNotFound;
     if cx.session.received.remove(&packet_id) {
+        cx.session.received_before.remove(&packet_id);
         reason_code = ReasonCode::Success;
         if cx.session.is_stored {
             let received = ibc::ReceivedId {

@@ -253,8 +253,8 @@ fn answer(reason_code: ReasonCode, method: Option<&Str>, data: Option<Bytes>) ->
     })
 }
 
-/// Whether the client takes a packet of this size.
-fn fits(packet: &Packet, maximum_packet_size: u32) -> bool {
+/// Whether the client takes a packet of this size [MQTT-3.1.2-24].
+pub(super) fn fits(packet: &Packet, maximum_packet_size: u32) -> bool {
     let mut buffer = BytesMut::new();
     mqtt::encode(packet, ProtocolVersion::V5, &mut buffer).is_ok()
         && u32::try_from(buffer.len()).is_ok_and(|size| size <= maximum_packet_size)

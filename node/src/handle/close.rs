@@ -36,11 +36,9 @@ pub(crate) enum Cause {
 ///
 /// # Errors
 ///
-/// [`Reject`] if a session that ends with the connection is to be kept [MQTT-3.14.2-2].
+/// [`Reject`] if a session that ends with the connection is to be kept (section 3.14.2.2.2). Such
+/// a DISCONNECT counts for nothing else: the Will stays.
 pub(super) fn disconnect(cx: &mut Context<'_>, packet: &Disconnect) -> Result<(), Reject> {
-    if packet.reason_code == ReasonCode::Success {
-        cx.session.will = None;
-    }
     if let Some(seconds) = packet.properties.session_expiry_interval {
         if !cx.session.is_stored && seconds > 0 {
             return Err(Reject::Protocol(
@@ -49,6 +47,9 @@ pub(super) fn disconnect(cx: &mut Context<'_>, packet: &Disconnect) -> Result<()
         }
         cx.session.has_new_expiry = true;
         cx.session.expiry_interval = cx.rooms.config.mqtt.session_expiry(seconds);
+    }
+    if packet.reason_code == ReasonCode::Success {
+        cx.session.will = None;
     }
     Ok(())
 }

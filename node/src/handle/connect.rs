@@ -2,16 +2,23 @@
 
 use std::{
     collections::VecDeque,
+    hash::{BuildHasher as _, RandomState},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use ahash::AHashSet;
 use ibc::{Claim, Claimed, Detached, NewWill, WillFate};
-use mqtt::{ConnAck, ConnAckProperties, Connect, PacketId, ProtocolVersion, Qos, ReasonCode, Str};
+use mqtt::{
+    ConnAck, ConnAckProperties, Connect, Packet, PacketId, ProtocolVersion, Qos, ReasonCode, Str,
+};
 
-use super::{Rooms, auth::Authenticated};
+use super::{
+    Rooms,
+    auth::{Authenticated, fits},
+};
 use crate::{
     auth,
     cluster::{ClaimError, Urgency},
@@ -35,8 +42,8 @@ pub(crate) enum Refusal {
     /// A packet during the authentication that cannot be read.
     #[error(transparent)]
     Malformed(#[from] mqtt::DecodeError),
-    /// An AUTH packet would be larger than the client accepts [MQTT-3.1.2-24]. 0x95.
-    #[error("an AUTH packet would be larger than the client accepts")]
+    /// CONNACK or AUTH would be larger than the client accepts [MQTT-3.1.2-24]. 0x95.
+    #[error("CONNACK or AUTH would be larger than the maximum packet size of the client")]
     AnswerTooLarge,
     /// The session registry does not answer; the client may repeat. 0x88.
     #[error(transparent)]
@@ -53,7 +60,7 @@ pub(crate) enum Refusal {
     /// 0x85.
     #[error("the client identifier is longer than mqtt.max_client_id_bytes")]
     ClientIdTooLong,
-    /// This node is stopping [MQTT-4.13.1-1]. 0x8B.
+    /// This node is stopping; 0x8B is no code of CONNACK [MQTT-3.2.2-8]. 0x88.
     #[error("this node is stopping")]
     Stopping,
 }
@@ -64,13 +71,12 @@ impl Refusal {
         match self {
             Self::Auth(denied) => denied.reason_code(),
             Self::Malformed(error) => error.reason_code(),
-            Self::AnswerTooLarge => ReasonCode::PacketTooLarge,
-            Self::Claim(ClaimError::Unavailable) => ReasonCode::ServerUnavailable,
+            Self::Claim(ClaimError::Unavailable) | Self::Stopping => ReasonCode::ServerUnavailable,
             Self::WillQos => ReasonCode::QosNotSupported,
             Self::WillRetain => ReasonCode::RetainNotSupported,
             Self::WillTopic => ReasonCode::TopicNameInvalid,
             Self::ClientIdTooLong => ReasonCode::ClientIdentifierNotValid,
-            Self::Stopping => ReasonCode::ServerShuttingDown,
+            Self::AnswerTooLarge => ReasonCode::PacketTooLarge,
         }
     }
 }
@@ -90,12 +96,19 @@ pub(crate) async fn connect(
     }
     let settings = &rooms.config.mqtt;
     check_limits(settings, &packet)?;
-    let assigned = packet.client_id.is_empty().then(|| new_client_id(rooms));
+    let assigned = packet.client_id.is_empty().then(new_client_id);
     let client_id = assigned
         .clone()
         .unwrap_or_else(|| packet.client_id.detached());
     let expiry_interval = expiry(rooms, &packet);
     let is_stored = expiry_interval > 0;
+    let mut answer = connack(rooms, &packet, assigned, expiry_interval);
+    let identity = authenticated.welcome(&mut answer);
+    let maximum_packet_size = packet.properties.maximum_packet_size;
+    let maximum_packet_size = maximum_packet_size.map_or(u32::MAX, u32::from);
+    if !fits(&Packet::ConnAck(answer.clone()), maximum_packet_size) {
+        return Err(Refusal::AnswerTooLarge);
+    }
     let limits = QueueLimits::new(settings);
     let outbox = Arc::new(Outbox::new(limits, is_stored));
     let claim = Claim {
@@ -126,8 +139,7 @@ pub(crate) async fn connect(
         // It had been stored until now: its queue is delivered, and then it ends.
         outbox.control(Control::Poke);
     }
-    let mut answer = connack(rooms, &packet, assigned, &claimed, expiry_interval);
-    let identity = authenticated.welcome(&mut answer);
+    answer.session_present = claimed.is_present; // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
     let has_shared = claimed
         .kept
         .subscriptions
@@ -137,6 +149,12 @@ pub(crate) async fn connect(
         .properties
         .receive_maximum
         .map_or(u16::MAX, u16::from);
+    let received: AHashSet<PacketId> = claimed
+        .kept
+        .received
+        .iter()
+        .filter_map(|id| PacketId::new(*id))
+        .collect();
     let session = Session {
         id: claimed.session,
         epoch: claimed.epoch,
@@ -151,12 +169,8 @@ pub(crate) async fn connect(
             messages: window.min(settings.max_inflight),
             bytes: limits.bytes,
         }),
-        received: claimed
-            .kept
-            .received
-            .iter()
-            .filter_map(|id| PacketId::new(*id))
-            .collect(),
+        received_before: received.clone(),
+        received,
         owed: VecDeque::new(),
         unacknowledged: 0,
         retained: Found::default(),
@@ -168,10 +182,7 @@ pub(crate) async fn connect(
         topics: TopicCache::default(),
         inbound_aliases: InboundAliases::new(settings.server_topic_alias_maximum),
         outbound_aliases: OutboundAliases::new(packet.properties.topic_alias_maximum.unwrap_or(0)),
-        maximum_packet_size: packet
-            .properties
-            .maximum_packet_size
-            .map_or(u32::MAX, u32::from),
+        maximum_packet_size,
         has_stored_will: packet.will.is_some(),
         will: packet.will,
         limits_met: LimitsMet::default(),
@@ -264,11 +275,14 @@ fn new_will(client_id: &Str, will: &mqtt::Will) -> NewWill {
     }
 }
 
-/// A client ID that nobody in the cluster has [MQTT-3.1.3-7].
-fn new_client_id(rooms: &Rooms) -> Str {
+/// A client ID that nobody in the cluster has [MQTT-3.1.3-6] [MQTT-3.2.2-16], and that nobody can
+/// have taken beforehand because nobody can guess it: 128 bits of a keyed hash.
+fn new_client_id() -> Str {
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    Str::new(format!("auto-{}-{number}", rooms.cluster.node)).unwrap_or_default()
+    let [high, low] = KEYS.each_ref().map(|key| key.hash_one(number));
+    Str::new(format!("auto-{high:016x}{low:016x}")).unwrap_or_default()
 }
 
 /// Only what is not available needs to be said.
@@ -276,12 +290,12 @@ fn told(is_available: bool) -> Option<bool> {
     (!is_available).then_some(false)
 }
 
-/// The answer: what was granted, and every limit that differs from the default.
+/// The answer: what was granted, and every limit that differs from the default. Whether there was
+/// a session is not known yet.
 fn connack(
     rooms: &Rooms,
     packet: &Connect,
     assigned: Option<Str>,
-    claimed: &Claimed,
     expiry_interval: u32,
 ) -> ConnAck {
     let settings = &rooms.config.mqtt;
@@ -305,7 +319,7 @@ fn connack(
         ..ConnAckProperties::default()
     };
     ConnAck {
-        session_present: claimed.is_present, // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+        session_present: false,
         reason_code: ReasonCode::Success,
         properties: Box::new(properties),
     }

@@ -165,8 +165,12 @@ fn send(cx: &mut Context<'_>, delivery: Delivery) {
     }
 }
 
-/// Why the client is not sent this message. One that was sent before goes on to its end.
+/// Why the client is not sent this message. One that was sent before goes on to its end
+/// [MQTT-4.3.3-7], and of one that it has received only PUBREL is left to send.
 fn unwanted(session: &Session, delivery: &Delivery) -> Option<Dropped> {
+    if delivery.stored.is_some_and(|stored| stored.is_released) {
+        return None;
+    }
     let is_new = delivery
         .stored
         .is_none_or(|stored| stored.packet_id.is_none());
@@ -178,7 +182,7 @@ fn unwanted(session: &Session, delivery: &Delivery) -> Option<Dropped> {
     }
     let size = mqtt::publish_size(&header(delivery, PacketId::new(1), false), session.version);
     // [MQTT-3.1.2-24] [MQTT-3.1.2-25]
-    (size > session.maximum_packet_size as usize).then_some(Dropped::TooLarge)
+    (!session.accepts(size)).then_some(Dropped::TooLarge)
 }
 
 fn header(delivery: &Delivery, packet_id: Option<PacketId>, dup: bool) -> PublishHeader<'_> {
@@ -203,8 +207,9 @@ fn write(cx: &mut Context<'_>, delivery: &Delivery, packet_id: Option<PacketId>,
     let mut header = header(delivery, packet_id, dup);
     // A new alias makes the packet three bytes longer, which it may not have [MQTT-3.1.2-24].
     let has_room = cx.session.maximum_packet_size == u32::MAX
-        || mqtt::publish_size(&header, cx.session.version) + 3
-            <= cx.session.maximum_packet_size as usize;
+        || cx
+            .session
+            .accepts(mqtt::publish_size(&header, cx.session.version) + 3);
     if has_room
         && let Some((alias, is_known)) = cx
             .session

@@ -17,7 +17,7 @@ mod unsubscribe;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use mqtt::Packet;
+use mqtt::{Packet, ReasonCode};
 use tracing::warn;
 
 pub(crate) use auth::{Authenticated, Authentication, Greeting, reauthenticated, reauthentication};
@@ -31,6 +31,7 @@ use crate::{
     auth::Auth,
     cluster::Cluster,
     config::Config,
+    delivery::Control,
     retain::Retain,
     router::Router,
     session::{Registry, Session},
@@ -68,13 +69,21 @@ impl Context<'_> {
         }
     }
 
-    /// Adds a packet to the output.
+    /// Adds a packet to the output. If it is larger than the client accepts, it is left out and
+    /// the connection ends: without its answer the client would wait for ever [MQTT-3.1.2-24].
     pub(crate) fn send(&mut self, packet: &Packet) {
-        self.rooms.metrics.traffic.others_sent.inc();
+        let before = self.output.len();
         if let Err(error) = mqtt::encode(packet, self.session.version, self.output) {
             // Our own packets are small; only a reason string could be too long.
             warn!(client_id = %self.session.client_id, error = %chain(&error), "answer not sent");
         }
+        if !self.session.accepts(self.output.len() - before) {
+            self.output.truncate(before);
+            let end = Control::Close(ReasonCode::PacketTooLarge);
+            self.session.outbox.control(end);
+            return;
+        }
+        self.rooms.metrics.traffic.others_sent.inc();
     }
 }
 

@@ -144,9 +144,7 @@ fn route(cx: &mut Context<'_>, message: mqtt::Message, origin: Origin) -> Routed
 /// [MQTT-3.3.4-7] Only MQTT 5 clients were told the limit.
 fn check_window(cx: &Context<'_>) -> Result<(), Reject> {
     let maximum = usize::from(cx.rooms.config.mqtt.server_receive_maximum);
-    if cx.session.version == mqtt::ProtocolVersion::V5
-        && cx.session.received.len() + cx.session.unacknowledged >= maximum
-    {
+    if cx.session.version == mqtt::ProtocolVersion::V5 && cx.session.under_way() >= maximum {
         return Err(Reject::WindowFull);
     }
     Ok(())

@@ -45,6 +45,9 @@ pub(crate) struct Session {
     pub(crate) window: Window,
     /// QoS 2 packet identifiers received and not released [MQTT-4.3.3-10].
     pub(crate) received: AHashSet<PacketId>,
+    /// Those of them that came on an earlier connection; they do not count against our Receive
+    /// Maximum, which begins anew with each connection (section 4.9).
+    pub(crate) received_before: AHashSet<PacketId>,
     /// What is owed to the client as soon as something is committed, in order [MQTT-4.6.0-2].
     pub(crate) owed: VecDeque<(Ticket, Owed)>,
     /// QoS 1 PUBLISH packets whose PUBACK is owed.
@@ -121,6 +124,19 @@ impl Session {
     /// so that it is logged once.
     pub(crate) fn meets(&mut self, limit: Limit) -> bool {
         self.limits_met.add(limit)
+    }
+}
+
+impl Session {
+    /// Whether the client accepts a packet of this size [MQTT-3.1.2-24].
+    pub(crate) fn accepts(&self, packet_bytes: usize) -> bool {
+        u32::try_from(packet_bytes).is_ok_and(|bytes| bytes <= self.maximum_packet_size)
+    }
+
+    /// QoS 1 and 2 messages of this connection that the client counts as under way
+    /// [MQTT-3.3.4-7].
+    pub(crate) fn under_way(&self) -> usize {
+        self.received.len() - self.received_before.len() + self.unacknowledged
     }
 }
 
