@@ -75,29 +75,32 @@ everywhere! {
 
     /// What was in flight comes first and in its order, then what was queued meanwhile.
     async fn repeated_messages_keep_their_order(site) {
-        let version = ProtocolVersion::V5;
-        let mut subscriber = manual(site, version, Session::default()).await;
-        subscriber.subscribe("r", Qos::ExactlyOnce).await;
-        let mut publisher = site.client("publisher").await;
-        let mut sent = Vec::new();
-        for number in 0..10 {
-            let qos = [Qos::AtLeastOnce, Qos::ExactlyOnce][number % 2];
-            publisher.publish("r", number.to_string(), qos).await;
-            sent.push(publish_packet(&mut subscriber).await);
-        }
-        subscriber.vanish().await;
-        for number in 10..20 {
-            publisher.publish("r", number.to_string(), Qos::AtLeastOnce).await;
-        }
-        let mut subscriber = automatic(site, version, Session::default()).await;
-        for number in 0..20 {
-            let publish = subscriber.recv().await;
-            assert_eq!(publish.message.text(), number.to_string());
-            if let Some(first) = sent.get(number) {
-                assert_eq!((publish.dup, publish.packet_id), (true, first.packet_id));
+        for version in [ProtocolVersion::V5, ProtocolVersion::V3_1_1] {
+            let mut subscriber = manual(site, version, Session::default()).await;
+            subscriber.subscribe("r", Qos::ExactlyOnce).await;
+            let mut publisher = site.client("publisher").await;
+            let mut sent = Vec::new();
+            for number in 0..10 {
+                let qos = [Qos::AtLeastOnce, Qos::ExactlyOnce][number % 2];
+                publisher.publish("r", number.to_string(), qos).await;
+                sent.push(publish_packet(&mut subscriber).await);
             }
+            subscriber.vanish().await;
+            for number in 10..20 {
+                publisher.publish("r", number.to_string(), Qos::AtLeastOnce).await;
+            }
+            let mut subscriber = automatic(site, version, Session::default()).await;
+            for number in 0..20 {
+                let publish = subscriber.recv().await;
+                assert_eq!(publish.message.text(), number.to_string());
+                if let Some(first) = sent.get(number) {
+                    assert_eq!((publish.dup, publish.packet_id), (true, first.packet_id));
+                }
+            }
+            subscriber.assert_silent().await;
+            subscriber.unsubscribe("r").await;
+            subscriber.disconnect().await;
         }
-        subscriber.assert_silent().await;
     }
 
     /// [MQTT-4.3.3-10] A PUBLISH repeated before PUBREL is acknowledged, but not routed again.

@@ -38,6 +38,7 @@ mod sys;
 mod takeover;
 mod text;
 mod unsubscribe;
+mod version_3;
 mod will;
 mod wire;
 

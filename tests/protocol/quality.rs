@@ -87,19 +87,21 @@ everywhere! {
 
     /// [MQTT-4.6.0-5] [MQTT-4.6.0-6]
     async fn messages_of_one_publisher_arrive_in_order(site) {
-        let mut subscriber = site.client("subscriber").await;
-        subscriber.subscribe("o/#", Qos::ExactlyOnce).await;
-        let mut publisher = site.client("publisher").await;
-        for qos in QOS {
-            let topic = format!("o/{}", qos.as_u8());
-            for number in 0..500 {
-                publisher.start(message(&topic, number.to_string(), qos)).await;
+        for version in [ProtocolVersion::V5, ProtocolVersion::V3_1_1] {
+            let mut subscriber = site.builder("subscriber").version(version).connect().await;
+            subscriber.subscribe("o/#", Qos::ExactlyOnce).await;
+            let mut publisher = site.builder("publisher").version(version).connect().await;
+            for qos in QOS {
+                let topic = format!("o/{}", qos.as_u8());
+                for number in 0..500 {
+                    publisher.start(message(&topic, number.to_string(), qos)).await;
+                }
+                publisher.settle().await;
+                let expected: Vec<String> = (0..500).map(|number| number.to_string()).collect();
+                assert_eq!(subscriber.recv_texts(500).await, expected, "{qos:?}");
             }
-            publisher.settle().await;
-            let expected: Vec<String> = (0..500).map(|number| number.to_string()).collect();
-            assert_eq!(subscriber.recv_texts(500).await, expected, "{qos:?}");
+            subscriber.assert_silent().await;
         }
-        subscriber.assert_silent().await;
     }
 
     /// One message, many subscribers, each once.
