@@ -31,6 +31,11 @@ const TABLE: &[(&str, &[u8], &[ReasonCode])] = &[
         &[Malformed],
     ),
     (
+        "needless bytes of a length [MQTT-1.5.5-1]",
+        b"\xc0\x80\x00",
+        &[Malformed],
+    ),
+    (
         "QoS 3 [MQTT-3.3.1-4]",
         b"\x36\x06\x00\x01a\x00\x01\x00",
         &[Malformed],

@@ -296,9 +296,13 @@ everywhere! {
     async fn a_session_does_not_expire_while_connected(site) {
         let mut client = subscriber(site, 1).await;
         client.subscribe("t", Qos::AtLeastOnce).await;
+        let mut old = site.builder("old").version(ProtocolVersion::V3_1_1).connect().await;
+        old.subscribe("t", Qos::AtLeastOnce).await;
         tokio::time::sleep(Duration::from_millis(3500)).await;
         site.client("publisher").await.publish("t", "x", Qos::AtLeastOnce).await;
-        assert_eq!(client.recv_texts(1).await, ["x"]);
+        for client in [&mut client, &mut old] {
+            assert_eq!(client.recv_texts(1).await, ["x"]);
+        }
         let session = client.vanish().await;
         let builder = site.builder("subscriber").persistent(1).resume(session);
         assert!(builder.connect().await.session_present());

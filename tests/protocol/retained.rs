@@ -154,12 +154,14 @@ everywhere! {
             ("/+", &["/a"]),
             ("$app/#", &["$app/a"]),
         ] {
-            let mut display = site.client("display").await;
-            display.subscribe(filter, Qos::AtLeastOnce).await;
-            let mut texts = display.recv_texts(expected.len()).await;
-            texts.sort();
-            assert_eq!(texts, expected, "{filter}");
-            display.assert_silent().await;
+            for version in [ProtocolVersion::V3_1_1, ProtocolVersion::V5] {
+                let mut display = site.builder("display").version(version).connect().await;
+                display.subscribe(filter, Qos::AtLeastOnce).await;
+                let mut texts = display.recv_texts(expected.len()).await;
+                texts.sort();
+                assert_eq!(texts, expected, "{filter}");
+                display.assert_silent().await;
+            }
         }
     }
 
@@ -169,8 +171,8 @@ everywhere! {
         for published in QOS {
             let sent = message("t", format!("{published:?}"), published).retained();
             meter.publish_message(sent).await;
-            for granted in QOS {
-                let mut display = site.client("display").await;
+            for (version, granted) in VERSIONS.iter().flat_map(|version| QOS.map(|qos| (*version, qos))) {
+                let mut display = site.builder("display").version(version).connect().await;
                 display.subscribe("t", granted).await;
                 let publish = display.recv().await;
                 assert_eq!(publish.message.text(), format!("{published:?}"));

@@ -53,16 +53,20 @@ everywhere! {
 
     /// [MQTT-3.10.4-3] What is under way is completed.
     async fn messages_under_way_are_completed_after_unsubscribe(site) {
-        let mut client = site.builder("subscriber").manual().connect().await;
-        client.subscribe("t", Qos::ExactlyOnce).await;
-        site.client("publisher").await.publish("t", "x", Qos::ExactlyOnce).await;
-        let publish = client.recv().await;
-        assert_eq!(publish.message.text(), "x");
-        client.unsubscribe("t").await;
-        client.acknowledge(&publish).await;
-        match client.packet().await {
-            Some(Packet::PubRel(ack)) => assert_eq!(Some(ack.packet_id), publish.packet_id),
-            other => panic!("expected PUBREL, got {other:?}"),
+        for version in VERSIONS {
+            let builder = site.builder("subscriber").version(version).manual();
+            let mut client = builder.connect().await;
+            client.subscribe("t", Qos::ExactlyOnce).await;
+            site.client("publisher").await.publish("t", "x", Qos::ExactlyOnce).await;
+            let publish = client.recv().await;
+            assert_eq!(publish.message.text(), "x");
+            client.unsubscribe("t").await;
+            client.acknowledge(&publish).await;
+            match client.packet().await {
+                Some(Packet::PubRel(ack)) => assert_eq!(Some(ack.packet_id), publish.packet_id),
+                other => panic!("expected PUBREL, got {other:?}"),
+            }
+            client.disconnect().await;
         }
     }
 }

@@ -209,4 +209,18 @@ everywhere! {
             assert_eq!(raw.rest().await, [0x20, 2, 0, 1], "{name} {level}");
         }
     }
+
+    /// MQTT 3 has no way to refuse a message: a publisher that may not is closed.
+    async fn a_publish_that_is_not_allowed_closes_the_connection(site, "mqtt.maximum_qos=1") {
+        let mut watcher = site.client("watcher").await;
+        watcher.subscribe("#", Qos::AtLeastOnce).await;
+        for version in OLD {
+            let mut publisher = client(site, version, "publisher").await;
+            publisher.publish("t", "allowed", Qos::AtLeastOnce).await;
+            publisher.start(message("t", "not allowed", Qos::ExactlyOnce)).await;
+            assert_eq!(publisher.closed().await, None);
+            assert_eq!(watcher.recv_texts(1).await, ["allowed"]);
+        }
+        watcher.assert_silent().await;
+    }
 }

@@ -166,11 +166,14 @@ everywhere! {
     /// [MQTT-3.1.2-14] A will that is not retained leaves nothing behind.
     async fn a_will_is_not_retained_unless_asked(site) {
         let mut watcher = watcher(site).await;
-        site.builder("mortal").will(will("passing")).connect().await.vanish().await;
-        assert_eq!(watcher.recv().await.message.text(), "passing");
-        let mut late = site.client("late").await;
-        late.subscribe("wills/#", Qos::AtLeastOnce).await;
-        late.assert_silent().await;
+        for version in VERSIONS {
+            let builder = site.builder("mortal").version(version).will(will("passing"));
+            builder.connect().await.vanish().await;
+            assert_eq!(watcher.recv().await.message.text(), "passing");
+            let mut late = site.client("late").await;
+            late.subscribe("wills/#", Qos::AtLeastOnce).await;
+            late.assert_silent().await;
+        }
     }
 
     /// [MQTT-3.1.3-10]
@@ -182,7 +185,9 @@ everywhere! {
         sent.properties.correlation_data = Some(b"id"[..].into());
         sent.properties.response_topic = Some(mqtt::TopicName::new("answers").unwrap());
         sent.properties.user_properties =
-            vec![(Str::new("k").unwrap(), Str::new("v").unwrap())];
+            [("b", "1"), ("a", "2"), ("b", "3")].map(|(name, value)| {
+                (Str::new(name).unwrap(), Str::new(value).unwrap())
+            }).to_vec();
         site.builder("mortal").will(sent.clone()).connect().await.vanish().await;
         assert_eq!(watcher.recv().await.message.properties, sent.properties);
     }
@@ -214,5 +219,18 @@ everywhere! {
         })).await;
         client.closed_with(ReasonCode::ProtocolError).await;
         assert_eq!(watcher.recv().await.message.text(), "yes");
+    }
+
+    async fn without_a_will_nothing_is_published(site) {
+        let mut watcher = site.client("watcher").await;
+        watcher.subscribe("#", Qos::ExactlyOnce).await;
+        for version in VERSIONS {
+            // A Will of an earlier connection is not left over either.
+            let builder = || site.builder("mortal").version(version);
+            builder().will(will("once")).connect().await.vanish().await;
+            assert_eq!(watcher.recv().await.message.text(), "once");
+            builder().connect().await.vanish().await;
+        }
+        watcher.assert_silent().await;
     }
 }
