@@ -3,7 +3,7 @@
 //! MQTT 3.1, 3.1.1 and 5.0, decoded and encoded for either side of a connection. The
 //! decoder refuses whatever the specification calls malformed or a protocol error, as far
 //! as one packet alone can show it. No I/O, no clock, no log. Section numbers and statement
-//! tags are those of MQTT 5; a tag of MQTT 3.1.1 is written `[MQTT3-…]`.
+//! tags are those of MQTT 5; a tag of MQTT 3.1.1 begins with MQTT3 instead.
 
 mod acknowledgement;
 mod auth;

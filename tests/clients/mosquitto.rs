@@ -29,6 +29,7 @@ fn messages(output: &str) -> Vec<String> {
 
 const FORMAT: [&str; 2] = ["-F", "<%t|%q|%r|%p>"];
 
+/// [MQTT3-7.0.0-2]
 #[tokio::test]
 async fn a_message_reaches_mosquitto_sub_on_another_node() {
     let cluster = Cluster::start(3).await;

@@ -17,6 +17,7 @@ async fn run(python: &str) {
     assert!(output.ends_with("all is well\n"), "{output}");
 }
 
+/// [MQTT3-7.0.0-2]
 #[tokio::test]
 async fn paho_1_6_works_over_all_nodes() {
     run(&harness::paho1()).await;

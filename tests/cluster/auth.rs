@@ -50,6 +50,7 @@ async fn auth_packet(client: &mut harness::Client) -> mqtt::Auth {
 }
 
 /// Nobody gets in unchecked (0x88); who is in stays, and a re-authentication waits.
+/// [MQTT3-4.8.0-2]
 #[tokio::test]
 async fn authentication_fails_closed_while_the_database_is_away() {
     let database = Database::create().await;

@@ -30,6 +30,7 @@ async fn qos_2_arrives_exactly_once_when_the_subscribers_node_is_killed() {
     cluster.assert_healthy();
 }
 
+/// [MQTT-4.3.3-8]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn qos_2_arrives_exactly_once_when_the_publishers_node_is_killed() {
     let mut cluster = Cluster::start(3).await;

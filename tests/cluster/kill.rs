@@ -90,6 +90,7 @@ async fn a_subscriber_that_returns_at_once_misses_nothing() {
 }
 
 /// The publisher's node dies; the publisher repeats elsewhere what was not acknowledged.
+/// [MQTT-4.3.2-4]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_when_the_publishers_node_is_killed() {
     let mut cluster = Cluster::start(3).await;

@@ -5,6 +5,7 @@ use mqtt::Qos;
 
 use crate::load::{Listener, Seen};
 
+/// [MQTT-4.6.0-5]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_moves_keeps_its_order() {
     let cluster = Cluster::start(3).await;

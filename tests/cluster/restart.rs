@@ -95,6 +95,7 @@ async fn a_node_alone_keeps_everything_over_a_stop() {
     alone(async |node| node.stop().await).await;
 }
 
+/// [MQTT3-4.1.0-1]
 #[tokio::test]
 async fn a_node_alone_keeps_everything_over_a_kill() {
     alone(async |node| node.kill()).await;

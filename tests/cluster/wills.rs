@@ -6,6 +6,7 @@ use harness::{Cluster, MessageExt as _, message};
 use mqtt::Qos;
 
 /// Sixty wills of a killed node: each once, although two nodes could publish it.
+/// [MQTT-3.1.2-7]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_wills_of_a_killed_node_are_published_once() {
     let mut cluster = Cluster::start(3).await;

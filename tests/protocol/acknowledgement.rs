@@ -34,6 +34,9 @@ async fn next(client: &mut Client) -> Publish {
 }
 
 everywhere! {
+    /// [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8]
+    /// [MQTT-4.3.3-9] [MQTT-4.3.3-11] [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT3-2.3.1-2] [MQTT3-2.3.1-6]
+    /// [MQTT3-3.3.4-1] [MQTT3-4.3.2-2] [MQTT3-4.6.0-2] [MQTT3-4.6.0-3]
     async fn every_publish_is_acknowledged_by_its_identifier_in_order(site) {
         for version in VERSIONS {
             let mut client = site.builder("client").version(version).connect().await;
@@ -62,6 +65,8 @@ everywhere! {
     }
 
     /// Whatever DUP says: once acknowledged, the identifier means another message.
+    /// [MQTT-3.3.1-3] [MQTT-4.3.2-5] [MQTT-4.3.3-12] [MQTT3-3.3.1-3] [MQTT3-4.3.2-2]
+    /// [MQTT3-4.3.3-2]
     async fn a_publish_after_its_acknowledgement_is_a_new_message(site) {
         let mut subscriber = site.client("subscriber").await;
         subscriber.subscribe("t", Qos::ExactlyOnce).await;
@@ -93,6 +98,8 @@ everywhere! {
     }
 
     /// The server never has one identifier for two messages that are not acknowledged.
+    /// [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT3-2.3.1-4]
+    /// [MQTT3-4.3.2-1] [MQTT3-4.3.3-1]
     async fn packet_identifiers_of_the_server_are_free(site) {
         for version in VERSIONS {
             let builder = site.builder("reader").version(version).manual();
@@ -124,6 +131,7 @@ everywhere! {
         }
     }
 
+    /// [MQTT-4.4.0-1]
     async fn nothing_is_repeated_while_the_connection_lasts(site) {
         let mut reader = site.builder("reader").persistent(100).manual().connect().await;
         reader.subscribe("t", Qos::ExactlyOnce).await;
@@ -137,6 +145,7 @@ everywhere! {
         }
     }
 
+    /// [MQTT-4.3.3-4] [MQTT-4.6.0-4] [MQTT3-2.3.1-6] [MQTT3-4.6.0-4]
     async fn pubrel_comes_in_the_order_of_pubrec(site) {
         for version in VERSIONS {
             let builder = site.builder("reader").version(version).persistent(100).manual();
@@ -161,6 +170,7 @@ everywhere! {
     }
 
     /// An error of the receiver is an answer: the message is not sent again.
+    /// [MQTT-4.4.0-2]
     async fn a_message_that_the_client_refuses_is_not_sent_again(site) {
         let builder = || site.builder("picky").persistent(100);
         let mut picky = builder().manual().connect().await;

@@ -37,6 +37,7 @@ everywhere! {
     }
 
     /// [MQTT-3.3.2-9] [MQTT-3.3.2-8]
+    /// [MQTT-3.2.2-17]
     async fn an_alias_above_the_maximum_is_refused(site, "mqtt.server_topic_alias_maximum=5") {
         let mut publisher = site.client("publisher").await;
         publish(&mut publisher, "a", 5, Qos::AtMostOnce).await;
@@ -65,6 +66,7 @@ everywhere! {
 
     /// [MQTT-3.1.2-26] [MQTT-3.1.2-27] The server uses aliases only as far as the client allows;
     /// the client of the harness checks that and resolves them.
+    /// [MQTT-3.3.2-11]
     async fn aliases_of_the_server_resolve(site) {
         for maximum in [0, 1, 3] {
             let mut subscriber = site.builder("subscriber").with(|connect| {
@@ -82,6 +84,7 @@ everywhere! {
         }
     }
 
+    /// [MQTT-3.2.2-18]
     async fn no_alias_is_accepted_where_none_is_allowed(site, "mqtt.server_topic_alias_maximum=0") {
         let mut publisher = site.client("publisher").await;
         assert_eq!(publisher.connack.properties.topic_alias_maximum.unwrap_or(0), 0);

@@ -234,6 +234,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.2-24] [MQTT-3.2.2-19] [MQTT-3.15.2-2]
+    /// [MQTT-3.15.2-3]
     async fn packets_stay_below_the_maximum_of_the_client(site, "auth.mode=default") {
         let scram = Scram::new("anna", "secret");
         let small = |bytes| site.builder("x").scram(scram.clone()).maximum_packet_size(bytes);

@@ -9,6 +9,7 @@ use crate::{Raw, VERSIONS, wire};
 
 everywhere! {
     /// [MQTT-3.2.0-1] [MQTT-3.2.2-2] [MQTT-3.12.4-1]
+    /// [MQTT-3.1.4-5] [MQTT3-3.1.4-4] [MQTT3-3.12.4-1]
     async fn a_client_of_each_version_connects_and_pings(site) {
         for version in VERSIONS {
             let id = format!("v{}", version.level());
@@ -36,6 +37,7 @@ everywhere! {
     }
 
     /// An identifier that the server has chosen names a session like any other.
+    /// [MQTT-3.1.3-7]
     async fn an_assigned_identifier_can_be_used_again(site) {
         let mut client = site.builder("").with(|connect| {
             connect.properties.session_expiry_interval = Some(100);
@@ -58,6 +60,7 @@ everywhere! {
     }
 
     /// [MQTT3-3.1.3-8] [MQTT3-3.1.3-9]
+    /// [MQTT3-3.1.3-7]
     async fn an_empty_identifier_is_refused_in_3_1_1_without_clean_session(site) {
         let mut raw = Raw::connect(site.address()).await;
         raw.send(b"\x10\x0c\x00\x04MQTT\x04\x00\x00\x3c\x00\x00").await;
@@ -85,6 +88,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.2-1]
+    /// [MQTT3-3.1.2-1]
     async fn an_unknown_protocol_name_is_refused(site) {
         let mut raw = Raw::connect(site.address()).await;
         raw.send(b"\x10\x0d\x00\x04MQTX\x05\x02\x00\x3c\x00\x00\x00").await;
@@ -93,6 +97,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.0-1]
+    /// [MQTT3-3.1.0-1]
     async fn the_first_packet_must_be_connect(site) {
         for bytes in [&b"\xc0\x00"[..], b"\xe0\x00", b"\x30\x03\x00\x01a", b"GET / HTTP/1.1\r\n\r\n"] {
             let mut raw = Raw::connect(site.address()).await;
@@ -102,6 +107,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.0-2]
+    /// [MQTT-3.2.0-2] [MQTT3-3.1.0-2]
     async fn a_second_connect_is_a_protocol_error(site) {
         let mut client = site.client("twice").await;
         client.send_bytes(b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x05twice").await;
@@ -128,6 +134,7 @@ everywhere! {
     }
 
     /// Section 4.12: without a method that the server knows.
+    /// [MQTT-4.12.0-1]
     async fn an_unknown_authentication_method_is_refused(site) {
         let refused = site.builder("method").with(|connect| {
             connect.properties.authentication_method = Some(Str::new("no-such").unwrap());
@@ -143,6 +150,7 @@ everywhere! {
     }
 
     /// TCP may split packets anywhere.
+    /// [MQTT-4.2.0-1] [MQTT3-3.1.4-4] [MQTT3-7.1.1-1]
     async fn packets_may_arrive_byte_by_byte(site) {
         let mut raw = Raw::connect(site.address()).await;
         let packets = b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03abc\x82\x06\x00\x01\x00\x01t\x00\x30\x05\x00\x01thi";
@@ -154,6 +162,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.4-5] A client need not wait for CONNACK; what it sends is answered after it.
+    /// [MQTT-3.2.0-1] [MQTT3-3.2.0-1]
     async fn a_client_may_send_before_connack(site) {
         for version in VERSIONS {
             let connect = wire::connect(version, 2, &wire::field(b"abd"));
@@ -172,6 +181,7 @@ everywhere! {
     }
 
     /// [MQTT-3.14.4-2] After DISCONNECT the server closes and sends nothing.
+    /// [MQTT3-3.14.4-1]
     async fn disconnect_closes_the_connection(site) {
         for version in VERSIONS {
             let mut client = site.builder("leaver").version(version).connect().await;
@@ -188,6 +198,7 @@ everywhere! {
     }
 
     /// Section 3.2.2.3
+    /// [MQTT-3.2.2-9]
     async fn connack_announces_what_is_configured(
         site,
         "mqtt.server_receive_maximum=7",
@@ -210,6 +221,7 @@ everywhere! {
     }
 
     /// [MQTT-3.2.2-9] [MQTT-3.2.2-11] [MQTT-3.2.2-12]
+    /// [MQTT-3.1.4-2]
     async fn a_lower_maximum_qos_is_kept(site, "mqtt.maximum_qos=1") {
         let mut subscriber = site.client("subscriber").await;
         let options = mqtt::SubscriptionOptions { qos: Qos::ExactlyOnce, ..Default::default() };
@@ -225,6 +237,7 @@ everywhere! {
     }
 
     /// The server has no Response Information, so it cannot come unasked either.
+    /// [MQTT-3.1.2-28]
     async fn no_response_information_comes_unasked(site) {
         for asked in [None, Some(false), Some(true)] {
             let client = site.builder("asking").with(|connect| {

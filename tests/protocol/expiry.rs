@@ -58,6 +58,7 @@ everywhere! {
     }
 
     /// Once a message was sent, its interval means nothing any more: it is sent again.
+    /// [MQTT-4.3.3-7]
     async fn a_message_that_was_sent_does_not_expire(site) {
         let reader = || site.builder("reader").persistent(1000);
         let mut client = reader().manual().connect().await;
@@ -78,6 +79,7 @@ everywhere! {
     }
 
     /// A message may expire between PUBREC and PUBREL; the handshake goes on.
+    /// [MQTT-4.3.3-13]
     async fn the_handshake_of_an_expired_message_is_completed(site) {
         let mut publisher = site.builder("publisher").manual().connect().await;
         let publish = publisher.make_publish(message("t", "x", Qos::ExactlyOnce).expiring(1));

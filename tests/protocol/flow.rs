@@ -5,6 +5,7 @@ use mqtt::{Ack, Packet, Qos, ReasonCode};
 
 everywhere! {
     /// [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-4.9.0-3]
+    /// [MQTT-4.5.0-2] [MQTT-4.9.0-1]
     async fn the_server_respects_the_clients_receive_maximum(site) {
         for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
             let mut subscriber = site.builder("narrow").receive_maximum(3).manual().connect().await;
@@ -34,6 +35,7 @@ everywhere! {
     }
 
     /// QoS 0 is not counted. [MQTT-3.3.4-7]
+    /// [MQTT-4.9.0-3]
     async fn qos_0_is_not_held_back_by_receive_maximum(site) {
         let mut subscriber = site.builder("narrow").receive_maximum(1).manual().connect().await;
         subscriber.subscribe("one", Qos::AtLeastOnce).await;
@@ -49,6 +51,7 @@ everywhere! {
     }
 
     /// A full window does not hold up a PINGRESP or a SUBACK.
+    /// [MQTT-3.3.4-10] [MQTT-4.9.0-3]
     async fn a_full_window_does_not_delay_answers(site) {
         let mut subscriber = site.builder("narrow").receive_maximum(1).manual().connect().await;
         subscriber.subscribe("t", Qos::AtLeastOnce).await;
@@ -62,6 +65,7 @@ everywhere! {
     }
 
     /// [MQTT-3.3.4-7] Too many QoS 2 messages under way: 0x93.
+    /// [MQTT-3.3.4-8]
     async fn a_client_that_exceeds_receive_maximum_is_disconnected(
         site, "mqtt.server_receive_maximum=5"
     ) {

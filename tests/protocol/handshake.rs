@@ -41,6 +41,8 @@ fn ack(packet_id: PacketId) -> Ack {
 
 everywhere! {
     /// [MQTT-4.4.0-1] [MQTT-3.3.1-1]
+    /// [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT3-2.3.1-4] [MQTT3-3.3.1-1] [MQTT3-4.3.2-1]
+    /// [MQTT3-4.4.0-1] [MQTT3-4.5.0-2]
     async fn an_unacknowledged_message_is_repeated_with_dup_and_its_packet_id(site) {
         for version in VERSIONS {
             for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
@@ -74,6 +76,7 @@ everywhere! {
     }
 
     /// What was in flight comes first and in its order, then what was queued meanwhile.
+    /// [MQTT-4.6.0-1] [MQTT3-4.6.0-1] [MQTT3-4.6.0-6]
     async fn repeated_messages_keep_their_order(site) {
         for version in [ProtocolVersion::V5, ProtocolVersion::V3_1_1] {
             let mut subscriber = manual(site, version, Session::default()).await;
@@ -132,6 +135,7 @@ everywhere! {
     }
 
     /// The same over a reconnect: the server remembers the identifier with the session.
+    /// [MQTT-4.3.3-10] [MQTT3-2.3.1-3] [MQTT3-4.3.3-2]
     async fn a_qos_2_publish_repeated_after_a_reconnect_is_routed_once(site) {
         for version in VERSIONS {
             let mut subscriber = site.client("subscriber").await;
@@ -191,6 +195,7 @@ everywhere! {
     }
 
     /// [MQTT-4.4.0-1] After PUBREC the server owes PUBREL, not the PUBLISH.
+    /// [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT3-4.3.3-1] [MQTT3-4.4.0-1]
     async fn a_subscriber_that_sent_pubrec_gets_pubrel_after_a_reconnect(site) {
         for version in VERSIONS {
             let mut subscriber = manual(site, version, Session::default()).await;
@@ -251,6 +256,7 @@ everywhere! {
     }
 
     /// [MQTT-4.3.3-11] PUBREL is always answered.
+    /// [MQTT-3.7.2-1]
     async fn a_pubrel_without_publish_is_answered(site) {
         let packet_id = PacketId::new(77).unwrap();
         let mut client = site.client("stray").await;

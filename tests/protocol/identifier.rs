@@ -24,6 +24,7 @@ async fn nameless(site: &Site) -> (String, harness::Client) {
 }
 
 everywhere! {
+    /// [MQTT-3.1.3-5] [MQTT3-3.1.3-5]
     async fn identifiers_of_1_to_23_letters_and_digits_are_accepted(site) {
         for version in VERSIONS {
             for client_id in [&ALLOWED[..1], &ALLOWED[..23], &ALLOWED[23..46], &ALLOWED[39..62]] {
@@ -35,6 +36,7 @@ everywhere! {
     }
 
     /// MQTT 3.1, section 3.1: 1 to 23 characters, or return code 2. Later versions set no limit.
+    /// [MQTT-3.1.3-8]
     async fn an_identifier_of_mqtt_3_1_has_at_most_23_characters(site) {
         let longest = "é".repeat(23);
         let longer = "é".repeat(24);
@@ -51,6 +53,7 @@ everywhere! {
     }
 
     /// Identifiers are compared letter by letter.
+    /// [MQTT-3.1.3-2]
     async fn similar_identifiers_are_different_clients(site) {
         let mut clients = Vec::new();
         for client_id in ["same", "Same", "same ", " same", "s\u{e1}me", "sa\u{301}me"] {
@@ -62,6 +65,7 @@ everywhere! {
     }
 
     /// An identifier that the server gives is nobody else's, whoever tries to be there first.
+    /// [MQTT-3.2.2-16]
     async fn an_assigned_identifier_cannot_be_taken_beforehand(site) {
         let mut guesses = HashSet::new();
         for _ in 0..site.nodes().len() {

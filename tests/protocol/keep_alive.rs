@@ -7,6 +7,7 @@ use mqtt::{ProtocolVersion, ReasonCode};
 
 everywhere! {
     /// [MQTT-3.1.2-22]
+    /// [MQTT-3.2.2-22] [MQTT3-3.1.2-24]
     async fn a_silent_client_is_disconnected(site) {
         for version in [ProtocolVersion::V5, ProtocolVersion::V3_1_1, ProtocolVersion::V3_1] {
             let mut client = site.builder("silent").version(version).keep_alive(1).connect().await;
@@ -15,6 +16,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.2-20] Any packet counts.
+    /// [MQTT3-3.1.2-23]
     async fn a_client_that_sends_anything_stays(site) {
         let mut pinging = site.builder("pinging").keep_alive(1).connect().await;
         let mut publishing = site.builder("publishing").keep_alive(1).connect().await;
@@ -26,6 +28,7 @@ everywhere! {
     }
 
     /// Keep Alive 0: no limit.
+    /// [MQTT-3.2.2-22]
     async fn without_keep_alive_silence_is_allowed(site) {
         let mut client = site.builder("silent").keep_alive(0).connect().await;
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -40,6 +43,7 @@ everywhere! {
     }
 
     /// A packet counts when it is complete; a byte now and then is not a packet.
+    /// [MQTT-3.1.2-22] [MQTT3-3.1.2-24]
     async fn bytes_of_an_unfinished_packet_do_not_count(site) {
         for version in crate::VERSIONS {
             let mut client = site.builder("slow").version(version).keep_alive(1).connect().await;
@@ -66,6 +70,7 @@ everywhere! {
     }
 
     /// MQTT 3 has no way to tell a client another Keep Alive, so its own counts.
+    /// [MQTT3-3.1.2-24]
     async fn the_servers_keep_alive_is_not_imposed_on_mqtt_3(site, "mqtt.server_keep_alive=1") {
         for version in [ProtocolVersion::V3_1, ProtocolVersion::V3_1_1] {
             let mut patient = site.builder("patient").version(version).keep_alive(60).connect().await;

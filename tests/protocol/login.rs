@@ -28,6 +28,7 @@ everywhere! {
         }
     }
 
+    /// [MQTT-3.1.4-2]
     async fn whoever_is_not_known_is_refused(site, "auth.mode=default") {
         site.add_user("anna", "secret").await;
         let wrong = ReasonCode::BadUserNameOrPassword;

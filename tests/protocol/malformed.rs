@@ -220,6 +220,7 @@ const TABLE: &[(&str, &[u8], &[ReasonCode])] = &[
 
 everywhere! {
     /// [MQTT-4.13.1-1]
+    /// [MQTT-3.14.2-1] [MQTT-4.7.0-1] [MQTT-4.13.2-1]
     async fn malformed_packets_are_answered_with_their_reason(site) {
         let mut bystander = site.client("bystander").await;
         bystander.subscribe("a/#", Qos::AtLeastOnce).await;
@@ -238,6 +239,10 @@ everywhere! {
     }
 
     /// [MQTT3-4.8.0-1] MQTT 3 knows no DISCONNECT of the server: it closes.
+    /// [MQTT3-2.2.2-1] [MQTT3-2.2.2-2] [MQTT3-2.3.1-1] [MQTT3-3.3.1-2] [MQTT3-3.3.1-4]
+    /// [MQTT3-3.3.2-2] [MQTT3-3.6.1-1] [MQTT3-3.8.1-1] [MQTT3-3.8.3-3] [MQTT3-3.8.3-4]
+    /// [MQTT3-3.10.1-1] [MQTT3-3.10.3-2] [MQTT3-3.14.1-1] [MQTT3-4.7.1-1] [MQTT3-4.7.1-2]
+    /// [MQTT3-4.7.1-3] [MQTT3-4.7.3-1]
     async fn malformed_packets_close_the_connection_in_mqtt_3(site) {
         for bytes in [
             &b"\x00\x00"[..], b"\xc1\x00", b"\x36\x05\x00\x01a\x00\x01", b"\x30\x05\x00\x03a/#",

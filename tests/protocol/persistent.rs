@@ -16,6 +16,8 @@ async fn subscriber(site: &Site, expiry_interval: u32) -> Client {
 
 everywhere! {
     /// [MQTT-3.1.2-5] [MQTT-3.2.2-3] Subscriptions and messages wait, in order.
+    /// [MQTT-3.1.2-6] [MQTT-4.5.0-1] [MQTT3-3.1.2-4] [MQTT3-3.1.2-5] [MQTT3-4.1.0-1]
+    /// [MQTT3-4.5.0-1]
     async fn messages_wait_for_an_absent_subscriber_in_order(site) {
         for version in VERSIONS {
             let id = format!("subscriber-{}", version.level());
@@ -95,6 +97,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.2-4] [MQTT-3.2.2-2]
+    /// [MQTT-3.1.4-4]
     async fn clean_start_discards_the_session(site) {
         let mut client = subscriber(site, 1000).await;
         client.subscribe("t", Qos::AtLeastOnce).await;
@@ -124,6 +127,7 @@ everywhere! {
     }
 
     /// [MQTT3-3.1.2-6] Clean Session in MQTT 3 ends with the connection, without it never.
+    /// [MQTT3-3.1.4-3]
     async fn clean_session_decides_in_mqtt_3(site) {
         for version in [ProtocolVersion::V3_1, ProtocolVersion::V3_1_1] {
             let connect = |clean| site.builder("old").version(version).clean_start(clean);
@@ -146,6 +150,7 @@ everywhere! {
     }
 
     /// Section 3.1.2.11.2: after its interval the session is gone.
+    /// [MQTT-3.1.2-23] [MQTT-4.1.0-2]
     async fn a_session_expires_after_its_interval(site) {
         let mut client = subscriber(site, 1).await;
         client.subscribe("t", Qos::AtLeastOnce).await;
@@ -293,6 +298,7 @@ everywhere! {
     }
 
     /// The interval begins with the end of the connection.
+    /// [MQTT-4.1.0-1] [MQTT3-4.1.0-2]
     async fn a_session_does_not_expire_while_connected(site) {
         let mut client = subscriber(site, 1).await;
         client.subscribe("t", Qos::AtLeastOnce).await;

@@ -8,6 +8,7 @@ use crate::{QOS, VERSIONS};
 
 everywhere! {
     /// [MQTT-3.8.4-8] Every combination of versions and QoS arrives once, with the lower QoS.
+    /// [MQTT-4.3.1-1] [MQTT3-3.8.4-6] [MQTT3-4.3.1-1]
     async fn a_message_arrives_with_the_lower_of_both_qos(site) {
         for sending in VERSIONS {
             for receiving in VERSIONS {
@@ -86,6 +87,7 @@ everywhere! {
     }
 
     /// [MQTT-4.6.0-5] [MQTT-4.6.0-6]
+    /// [MQTT3-4.6.0-5] [MQTT3-4.6.0-6]
     async fn messages_of_one_publisher_arrive_in_order(site) {
         for version in [ProtocolVersion::V5, ProtocolVersion::V3_1_1] {
             let mut subscriber = site.builder("subscriber").version(version).connect().await;
@@ -105,6 +107,7 @@ everywhere! {
     }
 
     /// One message, many subscribers, each once.
+    /// [MQTT-4.5.0-1] [MQTT3-4.5.0-1]
     async fn every_subscriber_gets_a_copy(site) {
         let mut subscribers = Vec::new();
         for number in 0..20 {

@@ -103,6 +103,7 @@ fn nonsense(version: ProtocolVersion) -> Vec<(&'static str, Vec<u8>)> {
 everywhere! {
     /// [MQTT-3.1.4-1] [MQTT-3.14.0-1] [MQTT3-3.1.4-1] In MQTT 5 CONNACK says why and is all that
     /// comes; in MQTT 3 nothing does.
+    /// [MQTT-3.2.2-8] [MQTT3-3.2.2-6]
     async fn a_connect_that_does_not_conform_is_refused(site) {
         for (what, packet) in nonsense(V5) {
             let mut raw = Raw::connect(site.address()).await;
@@ -118,6 +119,7 @@ everywhere! {
     }
 
     /// What comes behind a CONNECT that was refused is as if it had never come.
+    /// [MQTT-3.1.4-6] [MQTT3-3.1.4-5]
     async fn nothing_after_a_refused_connect_is_processed(site, "mqtt.maximum_qos=1") {
         let mut watcher = site.client("watcher").await;
         watcher.subscribe("#", Qos::AtLeastOnce).await;
@@ -148,6 +150,7 @@ everywhere! {
     }
 
     /// A refusal says nothing of the session, does not touch it, and ends the connection.
+    /// [MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT3-3.2.2-4] [MQTT3-3.2.2-5]
     async fn a_refused_client_hears_of_no_session(site, "mqtt.maximum_qos=1") {
         let builder = || site.builder("id").persistent(100);
         builder().connect().await.disconnect().await;
@@ -165,6 +168,7 @@ everywhere! {
     }
 
     /// After its DISCONNECT the server sends nothing, and handles nothing of what it has read.
+    /// [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-4.13.2-1] [MQTT3-3.14.4-2]
     async fn nothing_follows_the_disconnect_of_the_server(site) {
         let mut watcher = site.client("watcher").await;
         watcher.subscribe("#", Qos::AtLeastOnce).await;

@@ -59,6 +59,7 @@ everywhere! {
     }
 
     /// [MQTT-3.3.1-5] The last one counts.
+    /// [MQTT-3.2.2-14]
     async fn a_retained_message_replaces_the_one_before(site) {
         let mut meter = site.client("meter").await;
         for number in 0..5 {
@@ -102,6 +103,7 @@ everywhere! {
     }
 
     /// [MQTT-3.8.4-4] Retain Handling 0: at every SUBSCRIBE.
+    /// [MQTT-3.3.1-9]
     async fn retain_handling_0_sends_at_every_subscribe(site) {
         retain(&mut site.client("meter").await, "t", "1").await;
         let mut display = site.client("display").await;
@@ -139,6 +141,7 @@ everywhere! {
     }
 
     /// A wildcard gets them all, each once.
+    /// [MQTT-3.3.1-9] [MQTT3-3.3.1-6]
     async fn a_wildcard_receives_all_that_match(site) {
         let mut meter = site.client("meter").await;
         let topics = ["a", "a/b", "a/b/c", "a/c", "a//c", "/a", "$app/a"];
@@ -166,6 +169,7 @@ everywhere! {
     }
 
     /// The QoS is the lower of both here, too.
+    /// [MQTT3-3.3.1-5]
     async fn a_retained_message_arrives_with_the_lower_qos(site) {
         let mut meter = site.client("meter").await;
         for published in QOS {

@@ -183,6 +183,7 @@ everywhere! {
         assert_eq!(numbers.len(), 30);
     }
 
+    /// [MQTT-4.8.2-3]
     async fn each_member_gets_the_qos_it_was_granted(site) {
         let mut members = Vec::new();
         for (number, qos) in QOS.into_iter().enumerate() {
@@ -202,6 +203,7 @@ everywhere! {
     }
 
     /// A member that says no has answered: nobody else gets the message.
+    /// [MQTT-4.8.2-6]
     async fn a_message_that_a_member_refuses_goes_to_nobody_else(site) {
         for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
             let mut picky = site.builder("picky").persistent(100).manual().connect().await;
@@ -230,6 +232,7 @@ everywhere! {
     }
 
     /// Nor does a QoS 2 message that a member had when its session ended.
+    /// [MQTT-4.8.2-5]
     async fn a_qos_2_message_ends_with_the_session_that_was_sent_it(site) {
         for expiry_interval in [0, 100] {
             let builder = || site.builder("silent").persistent(expiry_interval);

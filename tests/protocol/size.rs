@@ -31,6 +31,10 @@ fn subscriptions(count: usize) -> Vec<Subscription> {
 
 everywhere! {
     /// No answer carries a Reason String or a User Property that would make it too large.
+    /// [MQTT-3.2.2-19] [MQTT-3.2.2-20] [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3]
+    /// [MQTT-3.6.2-1] [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-1]
+    /// [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.14.2-2] [MQTT-3.14.2-3]
+    /// [MQTT-3.14.2-4]
     async fn every_answer_fits_into_small_packets(site) {
         let mut client = small(site).await;
         let connack = &client.connack.properties;
@@ -54,6 +58,7 @@ everywhere! {
     }
 
     /// An answer that cannot be made smaller is not sent; the client is told, and not left waiting.
+    /// [MQTT-3.1.2-24]
     async fn an_answer_that_does_not_fit_ends_the_connection(site) {
         let mut client = small(site).await;
         client.subscribe_all(subscriptions(3), None).await;
@@ -76,6 +81,7 @@ everywhere! {
     }
 
     /// Nobody who cannot be welcomed takes a session over.
+    /// [MQTT-3.1.2-24]
     async fn a_connack_that_does_not_fit_refuses_the_client(site) {
         let mut first = site.client("id").await;
         for (maximum, expected) in [(7, &[0x20, 3, 0, 0x95, 0][..]), (5, &[0x20, 3, 0, 0x95, 0]), (4, &[])] {

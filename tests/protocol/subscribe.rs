@@ -14,6 +14,8 @@ fn options(qos: Qos) -> SubscriptionOptions {
 
 everywhere! {
     /// [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-4]
+    /// [MQTT-3.3.2-3] [MQTT3-3.3.2-3] [MQTT3-3.8.3-2] [MQTT3-4.7.1-2] [MQTT3-4.7.1-3]
+    /// [MQTT3-4.7.3-4]
     async fn filters_match_as_specified(site) {
         let table: &[(&str, &[&str])] = &[
             ("a/b", &["a/b"]),
@@ -68,6 +70,7 @@ everywhere! {
     }
 
     /// [MQTT-4.7.2-1]
+    /// [MQTT3-4.7.2-1]
     async fn a_leading_wildcard_does_not_match_dollar_topics(site) {
         for version in crate::VERSIONS {
             let mut client = site.builder("subscriber").version(version).connect().await;
@@ -83,6 +86,7 @@ everywhere! {
     }
 
     /// [MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] One reason code for each filter, in order.
+    /// [MQTT-3.9.3-1] [MQTT-3.9.3-2] [MQTT3-3.8.4-4] [MQTT3-3.8.4-5] [MQTT3-3.9.3-1]
     async fn a_subscribe_with_many_filters_is_answered_in_order(site) {
         for version in crate::VERSIONS {
             let mut client = site.builder("many").version(version).connect().await;
@@ -121,6 +125,7 @@ everywhere! {
     }
 
     /// [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4] One copy with all identifiers or one for each.
+    /// [MQTT-3.3.4-5]
     async fn overlapping_subscriptions_deliver_all_identifiers(site) {
         let mut client = site.client("subscriber").await;
         let filters = [("a/b", Qos::AtMostOnce), ("a/+", Qos::ExactlyOnce), ("#", Qos::AtLeastOnce)];
@@ -201,6 +206,7 @@ everywhere! {
     }
 
     /// [MQTT-4.7.3-3] Long topics and many levels.
+    /// [MQTT3-4.7.3-3]
     async fn long_and_deep_topics_work(site) {
         let long = "x".repeat(65_535);
         let deep = vec!["l"; 100].join("/");
@@ -226,6 +232,8 @@ everywhere! {
         assert_eq!(old.recv_texts(1).await, ["x"]);
     }
 
+    /// [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.10.4-5] [MQTT3-2.3.1-7] [MQTT3-3.8.4-1]
+    /// [MQTT3-3.8.4-2] [MQTT3-3.10.4-5]
     async fn suback_and_unsuback_have_the_identifier_of_their_packet(site) {
         for version in crate::VERSIONS {
             let mut client = site.builder("client").version(version).connect().await;
@@ -261,6 +269,7 @@ everywhere! {
     }
 
     /// Messages that come while a subscription is replaced are neither lost nor doubled.
+    /// [MQTT-3.8.4-4] [MQTT3-3.8.4-3]
     async fn replacing_a_subscription_does_not_interrupt_the_flow(site) {
         for version in [ProtocolVersion::V3_1_1, ProtocolVersion::V5] {
             let mut client = site.builder("client").version(version).connect().await;

@@ -7,6 +7,7 @@ use crate::VERSIONS;
 
 everywhere! {
     /// [MQTT-3.1.4-3]
+    /// [MQTT-3.1.3-2] [MQTT3-3.1.3-2] [MQTT3-3.1.4-2]
     async fn a_second_connection_takes_over(site) {
         for old in VERSIONS {
             for new in VERSIONS {

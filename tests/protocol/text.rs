@@ -133,6 +133,7 @@ fn packets(version: ProtocolVersion, bad: &[u8]) -> Vec<(&'static str, Vec<u8>)>
 
 everywhere! {
     /// [MQTT-1.5.4-1] [MQTT-1.5.4-2]
+    /// [MQTT3-1.5.3-1] [MQTT3-1.5.3-2] [MQTT3-3.1.3-4] [MQTT3-3.1.3-10] [MQTT3-3.1.3-11]
     async fn a_connect_with_a_string_that_is_not_text_is_refused(site) {
         for version in VERSIONS {
             for bad in BAD {
@@ -151,6 +152,8 @@ everywhere! {
     }
 
     /// [MQTT-1.5.4-1] [MQTT-1.5.4-2]
+    /// [MQTT-4.7.3-2] [MQTT3-1.5.3-1] [MQTT3-1.5.3-2] [MQTT3-3.3.2-1] [MQTT3-3.8.3-1]
+    /// [MQTT3-3.10.3-1] [MQTT3-4.7.3-2]
     async fn a_packet_with_a_string_that_is_not_text_is_refused(site) {
         for version in VERSIONS {
             for bad in BAD {
@@ -168,6 +171,7 @@ everywhere! {
         }
     }
 
+    /// [MQTT-1.5.4-3] [MQTT3-1.5.3-3]
     async fn a_byte_order_mark_is_a_character_like_any_other(site) {
         let (with, without) = ("\u{feff}a/\u{feff}", "a/");
         for version in VERSIONS {
@@ -185,6 +189,7 @@ everywhere! {
     }
 
     /// The server neither refuses nor changes them: control and non-characters, both forms of é.
+    /// [MQTT-4.7.3-4]
     async fn unusual_characters_are_kept(site) {
         let mut subscriber = site.client("reader").await;
         subscriber.subscribe("#", Qos::AtLeastOnce).await;

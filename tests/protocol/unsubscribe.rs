@@ -7,6 +7,7 @@ use crate::VERSIONS;
 
 everywhere! {
     /// [MQTT-3.10.4-2] [MQTT-3.10.4-4]
+    /// [MQTT3-3.10.4-2]
     async fn after_unsuback_nothing_comes(site) {
         for version in VERSIONS {
             let mut client = site.builder("subscriber").version(version).connect().await;
@@ -37,6 +38,7 @@ everywhere! {
     }
 
     /// [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1]
+    /// [MQTT-3.11.3-2]
     async fn an_unsubscribe_with_many_filters_is_answered_in_order(site) {
         let mut client = site.client("subscriber").await;
         client.subscribe("a", Qos::AtLeastOnce).await;
@@ -52,6 +54,7 @@ everywhere! {
     }
 
     /// [MQTT-3.10.4-3] What is under way is completed.
+    /// [MQTT3-3.10.4-3]
     async fn messages_under_way_are_completed_after_unsubscribe(site) {
         for version in VERSIONS {
             let builder = site.builder("subscriber").version(version).manual();

@@ -24,6 +24,7 @@ async fn retained(site: &Site, version: ProtocolVersion, topic: &str) -> Option<
 }
 
 everywhere! {
+    /// [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT3-3.2.2-1] [MQTT3-3.2.2-2] [MQTT3-3.2.2-3]
     async fn session_present_says_whether_there_was_a_session(site) {
         let address = || site.address();
         let id = field(b"id");
@@ -55,6 +56,8 @@ everywhere! {
     }
 
     /// The last one counts, RETAIN says whether the subscription was there before.
+    /// [MQTT3-3.1.2-7] [MQTT3-3.3.1-5] [MQTT3-3.3.1-6] [MQTT3-3.3.1-7] [MQTT3-3.3.1-8]
+    /// [MQTT3-3.3.1-9] [MQTT3-3.3.1-10] [MQTT3-3.3.1-11] [MQTT3-3.3.1-12]
     async fn a_retained_message_is_kept_replaced_and_removed(site) {
         for version in OLD {
             let topic = format!("r/{}", version.level());
@@ -85,6 +88,7 @@ everywhere! {
     }
 
     /// Another SUBSCRIBE with the same filter replaces the QoS and brings retained messages again.
+    /// [MQTT3-3.8.4-3]
     async fn a_repeated_subscription_replaces_the_first(site) {
         for version in OLD {
             let topic = format!("s/{}", version.level());
@@ -107,6 +111,7 @@ everywhere! {
     }
 
     /// UNSUBSCRIBE compares letter by letter, takes many filters, and is answered in any case.
+    /// [MQTT3-3.10.4-1] [MQTT3-3.10.4-4] [MQTT3-3.10.4-6]
     async fn unsubscribe_removes_the_same_filters_and_no_others(site) {
         for version in OLD {
             let mut subscriber = client(site, version, "subscriber").await;
@@ -143,6 +148,7 @@ everywhere! {
     }
 
     /// MQTT 3 has one code for a filter that is refused, and the others are not touched by it.
+    /// [MQTT3-3.8.4-5] [MQTT3-3.9.3-2]
     async fn a_filter_that_is_refused_has_the_code_0x80(site) {
         let deep = ["l"; 1000].join("/");
         for version in OLD {
@@ -211,6 +217,7 @@ everywhere! {
     }
 
     /// MQTT 3 has no way to refuse a message: a publisher that may not is closed.
+    /// [MQTT3-3.3.5-2]
     async fn a_publish_that_is_not_allowed_closes_the_connection(site, "mqtt.maximum_qos=1") {
         let mut watcher = site.client("watcher").await;
         watcher.subscribe("#", Qos::AtLeastOnce).await;

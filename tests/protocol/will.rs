@@ -19,6 +19,7 @@ async fn watcher(site: &Site) -> Client {
 
 everywhere! {
     /// [MQTT-3.1.2-8] in every version and QoS
+    /// [MQTT-3.1.2-10] [MQTT-3.1.2-12] [MQTT3-3.1.2-8] [MQTT3-3.1.2-10] [MQTT3-3.1.2-14]
     async fn a_broken_connection_publishes_the_will_once(site) {
         let mut watcher = watcher(site).await;
         for version in VERSIONS {
@@ -37,6 +38,7 @@ everywhere! {
     }
 
     /// [MQTT-3.14.4-3] [MQTT-3.1.2-10]
+    /// [MQTT3-3.1.2-10] [MQTT3-3.14.4-3]
     async fn a_normal_disconnect_discards_the_will(site) {
         let mut watcher = watcher(site).await;
         for version in VERSIONS {
@@ -100,6 +102,7 @@ everywhere! {
     }
 
     /// Section 3.1.3.2.2: whichever comes first, the delay or the end of the session.
+    /// [MQTT-3.1.2-8]
     async fn the_end_of_the_session_publishes_a_delayed_will(site) {
         let mut watcher = watcher(site).await;
         // The session ends with the connection.
@@ -135,6 +138,7 @@ everywhere! {
     }
 
     /// The new connection cancels the old one's delayed will, if the session goes on.
+    /// [MQTT-3.1.3-9]
     async fn a_takeover_cancels_a_delayed_will(site) {
         let mut watcher = watcher(site).await;
         let client = || site.builder("moved").persistent(100).delayed_will(will("no"), 1);
@@ -146,6 +150,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.2-15]
+    /// [MQTT-3.2.2-13] [MQTT3-3.1.2-17]
     async fn a_retained_will_is_retained(site) {
         for version in VERSIONS {
             let topic = format!("wills/{}", version.level());
@@ -164,6 +169,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.2-14] A will that is not retained leaves nothing behind.
+    /// [MQTT3-3.1.2-16]
     async fn a_will_is_not_retained_unless_asked(site) {
         let mut watcher = watcher(site).await;
         for version in VERSIONS {
@@ -221,6 +227,7 @@ everywhere! {
         assert_eq!(watcher.recv().await.message.text(), "yes");
     }
 
+    /// [MQTT3-3.1.2-12]
     async fn without_a_will_nothing_is_published(site) {
         let mut watcher = site.client("watcher").await;
         watcher.subscribe("#", Qos::ExactlyOnce).await;

@@ -82,6 +82,7 @@ async fn close_code(socket: &mut Socket) -> Option<CloseCode> {
 }
 
 /// [MQTT-6.0.0-3] [MQTT-6.0.0-4] The server chooses `mqtt`, or `mqttv3.1` if that is all there is.
+/// [MQTT3-6.0.0-3] [MQTT3-6.0.0-4]
 #[tokio::test]
 async fn the_subprotocol_is_mqtt() {
     let (_node, address) = start().await;
@@ -105,6 +106,7 @@ async fn the_subprotocol_is_mqtt() {
 }
 
 /// [MQTT-6.0.0-1] Anything but binary frames ends the connection.
+/// [MQTT3-6.0.0-1]
 #[tokio::test]
 async fn a_text_frame_closes_the_connection() {
     let (mut node, address) = start().await;
@@ -144,6 +146,7 @@ const PINGREQ: &[u8] = b"\xc0\0";
 const PINGRESP: &[u8] = b"\xd0\0";
 
 /// [MQTT-6.0.0-2] Packets and frames have nothing to do with each other.
+/// [MQTT3-6.0.0-2]
 #[tokio::test]
 async fn packets_may_span_frames_and_share_them() {
     let (_node, address) = start().await;

@@ -170,6 +170,7 @@ pub fn vectors() -> Vec<Vector> {
     [version_3(), version_5()].concat()
 }
 
+/// [MQTT-3.1.3-1] [MQTT3-3.1.3-1]
 #[test]
 fn legal_packets_are_read_and_written() {
     check(&vectors());

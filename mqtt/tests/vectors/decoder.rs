@@ -11,6 +11,7 @@ fn step(decoder: &mut Decoder, bytes: &[u8]) -> Result<Option<Packet>, DecodeErr
 }
 
 /// [MQTT-2.1.3-1] B1: refused by the first byte alone.
+/// [MQTT3-2.2.2-1]
 #[test]
 fn reserved_flags_are_refused() {
     for vector in corpus() {

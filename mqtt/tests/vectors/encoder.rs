@@ -158,6 +158,7 @@ fn mqtt_3_knows_few_failures() {
 }
 
 /// [MQTT-3.3.1-2] [MQTT-2.2.1-2] [MQTT-2.2.1-4]
+/// [MQTT-2.2.2-1] [MQTT3-2.3.1-5] [MQTT3-3.3.1-2]
 #[test]
 fn a_packet_identifier_belongs_to_qos_1_and_2() {
     let mut publish = Publish {

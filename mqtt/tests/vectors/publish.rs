@@ -290,6 +290,7 @@ fn properties_with_forbidden_values_are_refused() {
 }
 
 /// A2 B9: what ends too early is refused at once, and does not wait for more.
+/// [MQTT-2.2.2-1]
 #[test]
 fn lengths_that_do_not_fit_are_refused() {
     let malformed = ReasonCode::MalformedPacket;

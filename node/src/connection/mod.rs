@@ -150,6 +150,7 @@ where
         // [MQTT-3.1.2-22] One and a half times the keep-alive.
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         heard: Instant::now(),
+        was_deaf: false,
         written: 0,
         throttle: Throttle::new(&rooms.config.mqtt, Instant::now()),
     };
@@ -185,6 +186,8 @@ struct Connection<S> {
     progress: watch::Receiver<Ticket>,
     silence: Option<Duration>,
     heard: Instant,
+    /// Nothing was read, for a reason of ours.
+    was_deaf: bool,
     /// What had been written when it was last looked at.
     written: u64,
     /// If there is a limit.
@@ -242,6 +245,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             && pause.is_none()
             && self.transport.output.len() < HIGH_WATER
             && self.session.owed.len() < MOST_OWED;
+        if may_read && std::mem::take(&mut self.was_deaf) {
+            self.heard = Instant::now(); // what it sent meanwhile may be half a packet still
+        }
+        self.was_deaf = !may_read;
         let deadline = self.silence.map(|silence| self.heard + silence);
         let is_authenticating = self
             .session
