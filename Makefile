@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-node check test test-compose bench
+.PHONY: help build run cluster cluster-node check test test-compose bench fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,3 +30,6 @@ test-compose: ## the compose file with real containers, one of them killed (need
 
 bench: ## the load scenarios of bench/
 	@deploy/scripts/bench
+
+fuzz: ## hostile input for the decoders and for running nodes (SECONDS=60 for each target)
+	@SECONDS_EACH=$(or $(SECONDS),60) deploy/scripts/fuzz
