@@ -172,6 +172,16 @@ impl TestNode {
         &self.options.name
     }
 
+    /// The id of its process.
+    ///
+    /// # Panics
+    ///
+    /// If it does not run.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("the node runs").id()
+    }
+
     /// Where it speaks MQTT.
     #[must_use]
     pub fn tcp(&self) -> SocketAddr {
