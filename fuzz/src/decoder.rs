@@ -9,6 +9,8 @@ use mqtt::{
     Qos, Side, encode, encode_publish_header, publish_size,
 };
 
+use crate::pieces::pieces;
+
 /// Who decodes what.
 #[derive(Clone, Copy)]
 struct Setting {
@@ -111,27 +113,6 @@ fn framed_length(bytes: &[u8]) -> usize {
         }
     }
     panic!("a packet without a length");
-}
-
-/// Lengths of pieces that look accidental: `seed` chooses them.
-fn pieces(seed: u8, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut state = u32::from(seed);
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
-        // Seed 0: one byte at a time, as the slowest of clients writes.
-        let wanted = if seed == 0 {
-            1
-        } else {
-            1 + (state >> 16) as usize % 9
-        };
-        let (piece, tail) = rest.split_at(wanted.min(rest.len()));
-        rest = tail;
-        Some(piece)
-    })
 }
 
 /// Whole or in pieces, the same bytes are the same packets; and what is read can be written, and

@@ -17,21 +17,24 @@
 pub mod decoder;
 pub mod frame;
 mod oracle;
+mod pieces;
 pub mod proxy;
 pub mod record;
 pub mod seeds;
 pub mod topic;
 pub mod tree;
+pub mod websocket;
 
 /// What must hold for an input; panics if it does not.
 pub type Check = fn(&[u8]);
 
 /// Every target: its name, and its check.
-pub const TARGETS: [(&str, Check); 6] = [
+pub const TARGETS: [(&str, Check); 7] = [
     ("decoder", decoder::check),
     ("topic", topic::check),
     ("tree", tree::check),
     ("proxy", proxy::check),
     ("frame", frame::check),
     ("record", record::check),
+    ("websocket", websocket::check),
 ];

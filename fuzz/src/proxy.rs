@@ -1,10 +1,13 @@
-//! The PROXY header of a load balancer, beside an oracle for its first version.
+//! The PROXY header of a load balancer as `node` looks at it, beside an oracle.
 //!
 //! An input is what arrives on a connection.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use proxy_header::{Error, ParseConfig, ProxyHeader};
+#[path = "../../node/src/connection/proxy/header.rs"]
+mod of_the_node;
+
+use of_the_node::{Start, is_header, look};
 
 /// The longest header of version 1, and of version 2.
 const LONGEST: [usize; 2] = [107, 16 + 65_535];
@@ -13,45 +16,48 @@ const SIGNATURE_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// What a header says: the address of the client if it tells one, and its length in bytes.
 type Header = (Option<SocketAddr>, usize);
 
-fn parse(bytes: &[u8]) -> Result<Header, Error> {
-    ProxyHeader::parse(bytes, ParseConfig::default()).map(|(header, length)| {
-        let source = header.proxied_address().map(|address| address.source);
-        (source, length)
-    })
-}
-
 /// A header says the same however it arrives, and what the specification of the header says.
 pub fn check(input: &[u8]) {
-    let whole = parse(input);
-    if let Ok((source, length)) = whole {
-        let is_first = input.starts_with(b"PROXY");
-        // `proxy-header` lets a longer one pass if it arrives at once: text after UNKNOWN, or a port
-        // with zeros in front.
-        let is_long = is_first && length > LONGEST[0];
-        assert!(length <= input.len());
-        assert!(is_long || length <= LONGEST[usize::from(!is_first)]);
-        assert_eq!(parse(&input[..length]).ok(), Some((source, length)));
-        // Before its end it is half a header and nothing else.
-        let step = 1 + length / 200;
-        for end in (0..length).step_by(step) {
-            let part = parse(&input[..end]);
-            assert!(
-                matches!(part, Err(Error::BufferTooShort))
-                    || is_long && end >= LONGEST[0] && matches!(part, Err(Error::Invalid)),
-                "{end} of {length} bytes: {part:?}"
-            );
+    let is_like = |signature: &[u8]| input.starts_with(signature) || signature.starts_with(input);
+    match look(input) {
+        Start::Other => assert!(!is_like(b"PROXY ") && !is_like(SIGNATURE_2)),
+        Start::Unfinished => {
+            assert!(is_like(b"PROXY ") || is_like(SIGNATURE_2));
+            // So that nobody makes us wait for ever, or collect without end.
+            assert!(input.len() < LONGEST[usize::from(!input.starts_with(b"P"))]);
         }
-        if is_first {
-            assert_eq!(Some((source, length)), first_version(input));
-        } else {
-            assert_eq!((source, length), second_version(input));
+        Start::Header { source, length } => {
+            let is_first = input.starts_with(b"PROXY ");
+            assert!(is_header(input));
+            assert!(length <= input.len() && length <= LONGEST[usize::from(!is_first)]);
+            let expected = if is_first {
+                first_version(input)
+            } else {
+                Some(second_version(input))
+            };
+            assert_eq!(Some((source, length)), expected);
+            arrives_in_parts(&input[..length], source);
         }
-    } else if input.len() >= LONGEST[0] && !SIGNATURE_2.starts_with(&input[..1]) {
-        assert!(
-            !matches!(whole, Err(Error::BufferTooShort)),
-            "no header of version 1 is that long, so nothing is waited for"
-        );
+        Start::Broken(error) => {
+            assert!(is_header(input) && !error.to_string().is_empty());
+            // More of it does not make it better.
+            let mut longer = input.to_vec();
+            longer.extend_from_slice(b"1 2\r\n");
+            assert!(matches!(look(&longer), Start::Broken(_)));
+        }
     }
+}
+
+/// Before its end it is half a header and nothing else.
+fn arrives_in_parts(header: &[u8], source: Option<SocketAddr>) {
+    for end in (0..header.len()).step_by(1 + header.len() / 200) {
+        let part = look(&header[..end]);
+        assert!(matches!(part, Start::Unfinished), "{end}: {part:?}");
+    }
+    let whole = look(header);
+    assert!(
+        matches!(whole, Start::Header { source: again, length } if again == source && length == header.len())
+    );
 }
 
 /// The text form, as its specification prints it.

@@ -1,28 +1,20 @@
 //! The PROXY header of a load balancer: the first bytes of a connection, before TLS.
 
-use std::net::SocketAddr;
+mod header;
 
 use bytes::{Buf, BytesMut};
-use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tracing::{debug, warn};
 
+use self::header::Start;
 use crate::{
     config::ProxyProtocol,
     handle::{Peer, Rooms},
     telemetry::chain,
 };
 
-/// How each version starts.
-const SIGNATURES: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
 /// Bytes read in one call; a header is seldom longer.
 const READ: usize = 512;
-/// What a load balancer adds to a header, such as a certificate that it has seen, is passed over.
-const PARSE: ParseConfig = ParseConfig {
-    include_tlvs: false,
-    allow_v1: true,
-    allow_v2: true,
-};
 
 /// Puts the address of the client, as the load balancer tells it, into `peer`. What follows the
 /// header stays in `input`. Nothing if the connection is over.
@@ -44,28 +36,18 @@ where
         if stream.read_buf(input).await.ok()? == 0 {
             return None;
         }
-        // Neither MQTT nor TLS starts like a header; HTTP may with its first letter.
-        let may_be_header = SIGNATURES.iter().any(|signature| {
-            let length = signature.len().min(input.len());
-            signature.get(..length) == input.get(..length)
-        });
-        if !may_be_header {
-            if mode == ProxyProtocol::Auto {
-                return Some(());
-            }
-            break;
-        }
-        match ProxyHeader::parse(input, PARSE) {
-            Ok((header, length)) => {
-                if let Some(address) = header.proxied_address() {
-                    let source: SocketAddr = address.source;
-                    *peer = Peer::new(peer.listener, Some(source));
+        match header::look(input) {
+            Start::Other if mode == ProxyProtocol::Auto => return Some(()),
+            Start::Other => break,
+            Start::Unfinished => {}
+            Start::Header { source, length } => {
+                if source.is_some() {
+                    *peer = Peer::new(peer.listener, source);
                 }
                 input.advance(length);
                 return Some(());
             }
-            Err(proxy_header::Error::BufferTooShort) => {}
-            Err(error) => {
+            Start::Broken(error) => {
                 debug!(%peer, error = %chain(&error), "broken PROXY header");
                 break;
             }
@@ -82,10 +64,7 @@ where
 
 /// What may be wrong if a connection starts with these bytes and no header is expected.
 pub(super) fn hint(first: &[u8], rooms: &Rooms) -> &'static str {
-    let is_header = SIGNATURES
-        .iter()
-        .any(|signature| first.starts_with(signature.get(..5).unwrap_or_default()));
-    if is_header && rooms.config.listener.proxy_protocol == ProxyProtocol::Off {
+    if header::is_header(first) && rooms.config.listener.proxy_protocol == ProxyProtocol::Off {
         "; if a load balancer sends PROXY headers, set listener.proxy_protocol to on or auto"
     } else {
         ""
