@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use super::{
     proxy,
-    stream::{Layered, Rewind, Tls},
+    stream::{Rewind, Stream, Tls},
     websocket::{self, HandshakeError, WebSocket},
 };
 use crate::{
@@ -25,7 +25,7 @@ pub(super) async fn build(
     acceptor: Option<TlsAcceptor>,
     peer: &mut Peer,
     rooms: &Rooms,
-) -> Option<Layered> {
+) -> Option<Stream> {
     let mut first = BytesMut::new();
     proxy::read_header(&mut stream, &mut first, peer, rooms).await?;
     let has_websocket = peer.listener.has_websocket();
@@ -33,14 +33,14 @@ pub(super) async fn build(
         Some(acceptor) => {
             let stream = handshake(&acceptor, Rewind::new(first, stream), peer, rooms).await?;
             if !has_websocket {
-                return Some(Layered::Tls(Box::new(stream)));
+                return Some(Stream::Tls(Box::new(stream)));
             }
             let stream = open(stream, BytesMut::new(), peer, rooms).await?;
-            Some(Layered::Wss(Box::new(stream)))
+            Some(Stream::Wss(Box::new(stream)))
         }
         None => {
             let stream = open(stream, first, peer, rooms).await?;
-            Some(Layered::Ws(Box::new(stream)))
+            Some(Stream::Ws(Box::new(stream)))
         }
     }
 }

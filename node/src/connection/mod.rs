@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use self::{
-    stream::Layered,
+    stream::Stream,
     throttle::Throttle,
     transport::{Exchange, Transport},
 };
@@ -61,7 +61,7 @@ pub(crate) async fn serve_tcp(
     let header = timeout_at(deadline, header).await;
     match header {
         Ok(Some(())) => {
-            let transport = Transport::new(stream, input, seat);
+            let transport = Transport::new(Stream::Tcp(stream), input, seat);
             serve(transport, peer, deadline, rooms).await;
         }
         Ok(None) => {}
@@ -94,7 +94,7 @@ pub(crate) async fn serve_layered(
 /// The same through a Unix socket.
 pub(crate) async fn serve_unix(stream: UnixStream, seat: Seat, rooms: Arc<Rooms>) {
     let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
-    let transport = Transport::new(Layered::Unix(stream), BytesMut::new(), seat);
+    let transport = Transport::new(Stream::Unix(stream), BytesMut::new(), seat);
     serve(transport, Peer::new(Kind::Unix, None), deadline, rooms).await;
 }
 
