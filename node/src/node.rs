@@ -20,7 +20,7 @@ use crate::{
     delivery::QueueLimits,
     feed::Feed,
     handle::Rooms,
-    listener::{self, BindError, Bound, Listener, Listening},
+    listener::{self, BindError, Bound, Listener, Listening, Pace},
     retain::Retain,
     router::Router,
     session::Registry,
@@ -141,12 +141,14 @@ impl Node {
         if let Some(http) = http {
             serve_http(http, &rooms, &shutdown)?;
         }
+        let pace = Arc::new(Pace::new(rooms.config.listener.accept_rate));
         for (kind, bound) in doors {
             let listener = Listener {
                 kind,
                 rooms: Arc::clone(&rooms),
                 tls: tls.clone(),
                 shutdown: shutdown.clone(),
+                pace: Arc::clone(&pace),
             };
             shutdown.spawn(accept_when_ready(bound, listener));
         }

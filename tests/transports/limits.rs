@@ -75,6 +75,35 @@ async fn max_connections_counts_all_listeners() {
     node.assert_healthy();
 }
 
+/// Fifty at twenty per second, of which the first twenty need not wait, whichever door they take.
+#[tokio::test]
+async fn accept_rate_holds_for_all_listeners_together() {
+    let settings = ["listener.ws=127.0.0.1:0", "listener.accept_rate=20"];
+    let node = harness::TestNode::start_with(&settings).await;
+    let ws = node.listener("ws").await;
+    let begun = std::time::Instant::now();
+    for number in 0..25 {
+        let name = format!("client-{number}");
+        node.builder(&name).connect().await;
+        let answer = http(ws).await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
+    let taken = begun.elapsed();
+    assert!(taken >= std::time::Duration::from_millis(1400), "{taken:?}");
+}
+
+async fn http(address: SocketAddr) -> String {
+    use tokio::io::AsyncWriteExt as _;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 #[tokio::test]
 async fn clients_are_counted_per_listener() {
     let node = node(&["listener.tcp=127.0.0.1:0, [::1]:0".to_owned()]).await;

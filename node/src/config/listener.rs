@@ -38,8 +38,8 @@ pub struct Listener {
     /// Most network connections at one time on all listeners together, 1 to 10 000 000; further
     /// ones are closed at once.
     pub max_connections: u32,
-    /// Connections accepted per second on average on each address, as many at once after a pause; 0
-    /// (no limit) to 1 000 000. Further ones wait in the backlog.
+    /// Connections accepted per second on average, on all listeners together, as many at once after
+    /// a pause; 0 (no limit) to 1 000 000. Further ones wait in the backlog.
     pub accept_rate: u32,
 }
 

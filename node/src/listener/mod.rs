@@ -9,12 +9,15 @@ mod pace;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tracing::warn;
 
 pub use self::bind::BindError;
-pub(crate) use self::bind::{Bound, Listening, bind, bind_all, bind_unix};
-use self::pace::Pace;
+pub(crate) use self::{
+    bind::{Bound, Listening, bind, bind_all, bind_unix},
+    pace::Pace,
+};
+
 use crate::{
     config::Kind,
     connection,
@@ -32,6 +35,8 @@ pub(crate) struct Listener {
     /// For the kinds that have TLS.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) shutdown: Shutdown,
+    /// One for all listeners.
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Listener {
@@ -51,7 +56,6 @@ impl Listener {
     }
 
     async fn accept_tcp(&self, listener: TcpListener) {
-        let mut pace = Pace::new(self.rooms.config.listener.accept_rate);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -61,27 +65,29 @@ impl Listener {
                 Ok((stream, address)) => self.serve_tcp(stream, address),
                 Err(error) => pause(&error).await,
             }
-            pace.wait().await;
+            self.pace.wait().await;
         }
     }
 
     async fn accept_unix(&self, listener: UnixListener) {
-        let mut pace = Pace::new(self.rooms.config.listener.accept_rate);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = self.shutdown.draining() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let Some(seat) = self.seat() else { continue };
-                    let rooms = Arc::clone(&self.rooms);
-                    self.shutdown
-                        .spawn(connection::serve_unix(stream, seat, rooms));
-                }
+                Ok((stream, _)) => self.serve_unix(stream),
                 Err(error) => pause(&error).await,
             }
-            pace.wait().await;
+            self.pace.wait().await;
+        }
+    }
+
+    fn serve_unix(&self, stream: UnixStream) {
+        if let Some(seat) = self.seat() {
+            let rooms = Arc::clone(&self.rooms);
+            self.shutdown
+                .spawn(connection::serve_unix(stream, seat, rooms));
         }
     }
 

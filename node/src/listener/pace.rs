@@ -1,37 +1,39 @@
-//! How quickly connections are accepted.
+//! How quickly connections are accepted, on all listeners together.
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
 /// Lets so many through per second, and as many at once after a pause.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Nothing: no limit.
     interval: Option<Duration>,
     /// When the next one is due, if none came early.
-    due: Instant,
+    due: Mutex<Instant>,
 }
 
 impl Pace {
     /// `rate` per second; 0: no limit.
-    pub(super) fn new(rate: u32) -> Self {
+    pub(crate) fn new(rate: u32) -> Self {
         Self {
             interval: (rate > 0).then(|| Duration::from_secs(1) / rate),
-            due: Instant::now(),
+            due: Mutex::new(Instant::now()),
         }
     }
 
     /// Counts one, and returns until when the next one has to wait.
-    fn step(&mut self, now: Instant) -> Option<Instant> {
+    fn step(&self, now: Instant) -> Option<Instant> {
         let interval = self.interval?;
         let burst = Duration::from_secs(1);
         let earliest = now.checked_sub(burst).unwrap_or(now);
-        self.due = self.due.max(earliest) + interval;
-        (self.due > now).then_some(self.due)
+        // Nothing that holds it can panic.
+        let mut due = self.due.lock().ok()?;
+        *due = (*due).max(earliest) + interval;
+        (*due > now).then_some(*due)
     }
 
     /// Returns when the next connection may be accepted after one that was.
-    pub(super) async fn wait(&mut self) {
+    pub(super) async fn wait(&self) {
         if let Some(due) = self.step(Instant::now()) {
             tokio::time::sleep_until(due).await;
         }
@@ -44,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_second_of_them_passes_at_once_and_then_the_rate_holds() {
-        let mut pace = Pace::new(10);
+        let pace = Pace::new(10);
         let now = Instant::now() + Duration::from_secs(60);
         let at_once = (0..100).take_while(|_| pace.step(now).is_none()).count();
         assert_eq!(at_once, 10);
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn without_a_rate_nobody_waits() {
-        let mut pace = Pace::new(0);
+        let pace = Pace::new(0);
         assert!((0..1000).all(|_| pace.step(Instant::now()).is_none()));
     }
 }
