@@ -108,7 +108,7 @@ on_both! {
         let trim = async |owner, max_entries, max_bytes, surplus| {
             let trim = ibc::Trim { session, owner, seen: seen.clone(), max_entries, max_bytes, surplus };
             let trimmed = bed.store().trim(bed.node, &trim).await.unwrap();
-            let left = bed.bodies(session).await.iter().map(|body| body[..1].to_owned()).collect::<String>();
+            let left = bed.bodies(session).await.iter().map(|body| body.chars().take(1).collect::<String>()).collect::<String>();
             (trimmed.dropped, trimmed.left_entries, trimmed.left_bytes, left)
         };
         // Somebody else has the client.
