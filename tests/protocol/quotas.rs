@@ -127,7 +127,9 @@ everywhere! {
         let code = client.publish_message(retained("r/2", "second", Qos::AtLeastOnce)).await;
         assert!(!code.is_error(), "one that takes the place of another: {code}");
         client.publish_message(retained("r/3", "passing", Qos::AtMostOnce)).await;
-        assert_eq!(watcher.recv_texts(4).await, ["first", "first", "second", "passing"]);
+        let mut texts = watcher.recv_texts(4).await;
+        texts.sort(); // QoS 0 may overtake
+        assert_eq!(texts, ["first", "first", "passing", "second"]);
         let mut late = site.client("late").await;
         late.subscribe("r/#", Qos::AtLeastOnce).await;
         assert_eq!(late.recv_texts(2).await, ["first", "second"]);

@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 match control {
                     Control::Evict { is_resumed } => return End::TakenOver { is_resumed },
                     Control::Close(reason_code) => return End::Told(reason_code),
-                    Control::Page(page) => handle::page(cx.session, page),
+                    Control::Page(page) => handle::page(&mut cx, page),
                     Control::Poke => {}
                 }
             }

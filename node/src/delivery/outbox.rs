@@ -228,7 +228,8 @@ impl Outbox {
         inner.controls.pop_front()
     }
 
-    /// Moves QoS 0 messages and at most `window` others into `into`; in all at most `limit`.
+    /// Moves QoS 0 messages and at most `window` others into `into`; in all at most `limit`, and fewer
+    /// if they are large.
     pub(crate) fn take(&self, window: usize, limit: usize, into: &mut Vec<Delivery>) {
         self.lock().waiting.take(window, limit, into);
     }
@@ -248,23 +249,34 @@ impl Outbox {
     }
 
     /// Takes a page in: `deliver` turns each entry that was not seen into a delivery, or drops
-    /// it. Entries that come live are taken in again once the database has no more.
+    /// it. Entries that come live are taken in again once the database has no more. Returns what
+    /// goes because there are too many, which is to be taken out of the database too; never what was
+    /// sent on an earlier connection.
     pub(crate) fn finish_page(
         &self,
         page: QueuePage,
         mut deliver: impl FnMut(QueuedEntry) -> Option<Delivery>,
-    ) {
+    ) -> Vec<Delivery> {
+        let mut gone = Vec::new();
         let mut inner = self.lock();
         for entry in page.entries {
             if !inner.has_seen(entry.source, entry.entry) {
                 inner.see(entry.source, entry.entry);
                 if let Some(delivery) = deliver(entry) {
                     let bytes = delivery.publication.size_bytes();
-                    inner.waiting.push(delivery, bytes);
+                    let was_sent = delivery
+                        .stored
+                        .is_some_and(|stored| stored.packet_id.is_some());
+                    if was_sent || inner.waiting.make_room(&self.limits, bytes, &mut gone) {
+                        inner.waiting.push(delivery, bytes);
+                    } else {
+                        gone.push(delivery);
+                    }
                 }
             }
         }
         inner.is_behind = page.is_cut || inner.missed;
+        gone
     }
 
     /// Takes nothing in any more and returns the QoS 1 and 2 messages not seen yet.

@@ -62,7 +62,8 @@ fn push(outbox: &Outbox, source: i64, entry: i64) -> Pushed {
     put(outbox, delivery(Qos::AtLeastOnce, Some((source, entry))))
 }
 
-fn page(outbox: &Outbox, entries: &[(i64, i64)], is_cut: bool) {
+/// Takes a page in, and returns what goes for it.
+fn page(outbox: &Outbox, entries: &[(i64, i64)], is_cut: bool) -> Vec<i64> {
     let entries = entries
         .iter()
         .map(|(source, entry)| QueuedEntry {
@@ -81,12 +82,16 @@ fn page(outbox: &Outbox, entries: &[(i64, i64)], is_cut: bool) {
         reserved: Vec::new(),
         is_cut,
     };
-    outbox.finish_page(page, |entry| {
+    let gone = outbox.finish_page(page, |entry| {
         Some(delivery(
             Qos::AtLeastOnce,
             Some((entry.source.0, entry.entry.0)),
         ))
     });
+    gone.iter()
+        .filter_map(|delivery| delivery.stored)
+        .map(|stored| stored.entry.0)
+        .collect()
 }
 
 fn taken(outbox: &Outbox) -> Vec<(i64, i64)> {
@@ -213,6 +218,43 @@ fn bytes_are_limited_too_but_a_message_alone_has_room() {
     assert_eq!(outbox.count().0.bytes, 502);
     assert_eq!(outbox.discard(0, 501).len(), 2);
     assert_eq!(outbox.count().0, Amount::default());
+}
+
+/// A page may hold more than may wait: it was read before somebody cut the queue back.
+#[test]
+fn a_page_keeps_to_the_limit() {
+    for (policy, gone, left) in [
+        (DropPolicy::Newest, [4, 5], [(1, 1), (1, 2), (1, 3)]),
+        (DropPolicy::Qos0First, [4, 5], [(1, 1), (1, 2), (1, 3)]),
+        (DropPolicy::Oldest, [1, 2], [(1, 3), (1, 4), (1, 5)]),
+    ] {
+        let outbox = with_policy(3, true, policy);
+        outbox.start_page().unwrap();
+        let entries: Vec<_> = (1..=5).map(|entry| (1, entry)).collect();
+        assert_eq!(page(&outbox, &entries, false), gone, "{policy:?}");
+        assert_eq!(taken(&outbox), left, "{policy:?}");
+        assert_eq!(push(&outbox, 1, 4), Pushed::Kept, "seen");
+        assert!(taken(&outbox).is_empty());
+    }
+}
+
+#[test]
+fn large_messages_are_taken_a_few_at_a_time() {
+    let limits = QueueLimits {
+        messages: 100,
+        bytes: 10_000_000,
+        policy: DropPolicy::Newest,
+    };
+    let outbox = Outbox::new(limits, false);
+    let payload = vec![b'x'; 200_000];
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::AtLeastOnce] {
+        put(&outbox, carrying(&payload, qos, None));
+    }
+    for count in [2, 1, 0] {
+        let mut taken = Vec::new();
+        outbox.take(usize::MAX, usize::MAX, &mut taken);
+        assert_eq!(taken.len(), count);
+    }
 }
 
 #[test]

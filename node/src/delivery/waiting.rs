@@ -7,6 +7,9 @@ use mqtt::Qos;
 use super::Delivery;
 use crate::config::{DropPolicy, Mqtt};
 
+/// After so many bytes no more are taken at once: they are copied into the output of the connection.
+const TAKEN_BYTES: usize = 256 * 1024;
+
 /// How much may wait for one client, see [`Mqtt::max_queued_messages`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueueLimits {
@@ -142,16 +145,21 @@ impl Waitings {
         }
     }
 
-    /// Moves QoS 0 messages and at most `window` others into `into`; in all at most `limit`.
+    /// Moves QoS 0 messages and at most `window` others into `into`; in all at most `limit`, and fewer
+    /// if they are large.
     pub(super) fn take(&mut self, window: usize, limit: usize, into: &mut Vec<Delivery>) {
+        let end = self.all.bytes.saturating_sub(TAKEN_BYTES);
+        let is_full = |bytes: usize| end > 0 && bytes <= end;
         let most = into.len().saturating_add(limit);
         while into.len() < most
+            && !is_full(self.all.bytes)
             && let Some(delivery) = self.pop_at_most_once()
         {
             into.push(delivery);
         }
         let most = most.min(into.len().saturating_add(window));
         while into.len() < most
+            && !is_full(self.all.bytes)
             && let Some(delivery) = self.pop_acknowledged()
         {
             into.push(delivery);

@@ -289,13 +289,14 @@ pub(crate) fn ask_for_page(rooms: &Arc<Rooms>, session: &mut Session) {
 }
 
 /// Takes a page of the queue in.
-pub(crate) fn page(session: &mut Session, page: QueuePage) {
+pub(crate) fn page(cx: &mut Context<'_>, page: QueuePage) {
+    let session = &mut *cx.session;
     session.is_paging = false;
     let packet_ids = page.entries.iter().filter_map(|entry| entry.packet_id);
     session
         .window
         .reserve(packet_ids.chain(page.reserved.iter().copied()));
-    session
+    let gone = session
         .outbox
         .finish_page(page, |entry| match delivery(entry) {
             Ok(delivery) => Some(delivery),
@@ -304,6 +305,10 @@ pub(crate) fn page(session: &mut Session, page: QueuePage) {
                 None
             }
         });
+    let gone = gone.iter().map(|delivery| delivery.stored);
+    cx.rooms
+        .router
+        .lose(session.id, &session.client_id, &session.outbox, gone);
 }
 
 fn delivery(entry: QueuedEntry) -> Result<Delivery, ibc::RecordError> {

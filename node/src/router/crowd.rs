@@ -12,14 +12,15 @@ use std::sync::{
 
 use ahash::AHashSet;
 use ibc::{QueuedPage, SessionId, Surplus, Trim};
+use mqtt::Str;
 use tokio::sync::Notify;
 use tracing::warn;
 
-use super::{Router, Subscriber};
+use super::Router;
 use crate::{
     cluster::Urgency,
     config::DropPolicy,
-    delivery::{Delivery, Outbox, Stored},
+    delivery::{Outbox, Stored},
     telemetry::{Dropped, chain},
 };
 
@@ -142,32 +143,29 @@ impl Router {
             let bytes = (held.bytes + left(trimmed.left_bytes))
                 .saturating_sub(self.limits.bytes)
                 .min(held.bytes);
-            self.lose(&subscriber, &outbox, outbox.discard(messages, bytes));
+            let gone = outbox.discard(messages, bytes);
+            let gone = gone.iter().map(|delivery| delivery.stored);
+            self.lose(session, &subscriber.client_id, &outbox, gone);
         }
     }
 
-    /// Messages that waited in a mailbox and have gone for others: they are counted, and what is stored
-    /// of them is deleted.
-    pub(super) fn lose(&self, subscriber: &Subscriber, outbox: &Outbox, gone: Vec<Delivery>) {
-        for delivery in gone {
-            self.overflow(subscriber, outbox, delivery.stored);
-        }
-    }
-
-    /// A message is dropped because too many wait for a client; the first one on a connection is
-    /// logged.
-    pub(super) fn overflow(
+    /// Messages have gone because too many wait for a client: they are counted, what is stored of them
+    /// is deleted, and the first on a connection is logged.
+    pub(crate) fn lose(
         &self,
-        subscriber: &Subscriber,
+        session: SessionId,
+        client_id: &Str,
         outbox: &Outbox,
-        stored: Option<Stored>,
+        gone: impl IntoIterator<Item = Option<Stored>>,
     ) {
-        self.metrics.drop_message(Dropped::QueueFull);
-        if outbox.is_first_overflow() {
-            warn!(client_id = %subscriber.client_id, "messages dropped: too many wait");
-        }
-        if let Some(stored) = stored {
-            self.forget_entry(subscriber.session, stored);
+        for stored in gone {
+            self.metrics.drop_message(Dropped::QueueFull);
+            if outbox.is_first_overflow() {
+                warn!(%client_id, "messages dropped: too many wait");
+            }
+            if let Some(stored) = stored {
+                self.forget_entry(session, stored);
+            }
         }
     }
 

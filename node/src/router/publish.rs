@@ -178,14 +178,13 @@ impl Router {
         let bytes = delivery.publication.size_bytes();
         let mut displaced = Vec::new();
         let pushed = outbox.push(delivery, &mut displaced);
-        if !displaced.is_empty() {
-            self.lose(subscriber, &outbox, displaced);
-        }
         match pushed {
             Pushed::Kept | Pushed::Closed => {}
             Pushed::LeftBehind => self.has_grown(session, &subscriber.growth, bytes),
-            Pushed::Dropped => self.overflow(subscriber, &outbox, stored),
+            Pushed::Dropped => self.lose(session, &subscriber.client_id, &outbox, [stored]),
         }
+        let displaced = displaced.iter().map(|delivery| delivery.stored);
+        self.lose(session, &subscriber.client_id, &outbox, displaced);
         pushed
     }
 

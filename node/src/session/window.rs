@@ -146,3 +146,52 @@ impl Window {
         sorted.into_values().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use mqtt::{Message, Qos, Str, TopicName};
+
+    use super::*;
+    use crate::delivery::Publication;
+
+    fn delivery(bytes: usize) -> Delivery {
+        let message = Message {
+            topic_name: TopicName::new("t").unwrap(),
+            payload: vec![0; bytes - 1].into(),
+            qos: Qos::AtLeastOnce,
+            ..Message::default()
+        };
+        Delivery {
+            publication: Arc::new(Publication::new(Str::default(), message)),
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            identifiers: [].into(),
+            stored: None,
+            share: None,
+        }
+    }
+
+    #[test]
+    fn bytes_close_the_window_but_a_message_alone_always_goes() {
+        let mut window = Window::new(WindowLimits {
+            messages: 10,
+            bytes: 100,
+        });
+        let large = window.insert(delivery(5000), Phase::Published).unwrap();
+        assert_eq!(window.room(), 0);
+        window.remove(large);
+        assert_eq!(window.room(), 10);
+        let first = window.insert(delivery(60), Phase::Published).unwrap();
+        assert_eq!(window.room(), 9);
+        window.insert(delivery(60), Phase::Published).unwrap();
+        assert_eq!(window.room(), 0);
+        window.remove(first);
+        assert_eq!(window.room(), 9);
+        assert_eq!(window.take_all().len(), 1);
+        assert_eq!(window.room(), 10);
+    }
+}
