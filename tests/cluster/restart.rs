@@ -43,8 +43,9 @@ async fn find_traces(mut subscriber: Client, mut reader: Client) {
     while texts.len() < 100 {
         let publish = subscriber.recv().await;
         if publish.message.text() == "first" {
-            // At least once: its PUBACK came just before the end.
-            assert!(publish.dup && publish.message.qos == Qos::AtLeastOnce);
+            // At least once: its PUBACK came just before the end, perhaps before it was written
+            // down that it had been sent, so DUP says nothing.
+            assert_eq!(publish.message.qos, Qos::AtLeastOnce);
         } else {
             texts.push(publish.message.text());
         }

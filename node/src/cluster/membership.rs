@@ -126,6 +126,9 @@ async fn renew(
 ) -> Result<(), StoreError> {
     let state = cluster.membership.state();
     let started = Instant::now();
+    // Before the members are read: a node that joins meanwhile is a peer as soon as its first frame
+    // is read here, and must not be taken for one that has gone.
+    let known = cluster.outgoing.peers();
     let members = cluster
         .databases
         .store
@@ -140,7 +143,6 @@ async fn renew(
         .metrics
         .members
         .set(i64::try_from(members.len()).unwrap_or(0));
-    let known = cluster.outgoing.peers();
     for member in &others {
         if cluster.outgoing.add_peer(member.node) {
             info!(peer_node = %member.name, node_id = %member.node, "node joined");
