@@ -5,7 +5,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -162,6 +165,8 @@ fn length<T>(items: &[T]) -> i64 {
 /// What must be durable and is not yet.
 pub(crate) struct Lane {
     state: Mutex<State>,
+    /// Read in every turn of every connection; changed under the lock only.
+    is_full: AtomicBool,
     work: Notify,
 }
 
@@ -187,12 +192,19 @@ impl Lane {
         };
         Self {
             state: Mutex::new(state),
+            is_full: AtomicBool::new(false),
             work: Notify::new(),
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called with the lock held when a batch was closed or cut.
+    fn weigh(&self, state: &State) {
+        let is_full = state.closed.len() >= FULL_BATCHES || state.closed_bytes >= FULL_BYTES;
+        self.is_full.store(is_full, Ordering::Relaxed);
     }
 
     /// Adds changes that are committed together. The ticket is reached when they are durable.
@@ -214,6 +226,7 @@ impl Lane {
             let closed = std::mem::take(&mut state.filling);
             state.closed_bytes += closed.bytes;
             state.closed.push_back(closed);
+            self.weigh(&state);
             state.number += 1;
         }
         drop(state);
@@ -246,8 +259,7 @@ impl Lane {
 
     /// Whether publishers should wait.
     pub(crate) fn is_full(&self) -> bool {
-        let state = self.lock();
-        state.closed.len() >= FULL_BATCHES || state.closed_bytes >= FULL_BYTES
+        self.is_full.load(Ordering::Relaxed)
     }
 
     /// The next batch with its number, if it is due.
@@ -255,6 +267,7 @@ impl Lane {
         let mut state = self.lock();
         if let Some(filling) = state.closed.pop_front() {
             state.closed_bytes -= filling.bytes;
+            self.weigh(&state);
             let behind = u64::try_from(state.closed.len()).unwrap_or(0);
             return Some((state.number - 1 - behind, filling));
         }
