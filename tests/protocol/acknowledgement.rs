@@ -35,7 +35,7 @@ async fn next(client: &mut Client) -> Publish {
 
 everywhere! {
     /// [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8]
-    /// [MQTT-4.3.3-9] [MQTT-4.3.3-11] [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT3-2.3.1-2] [MQTT3-2.3.1-6]
+    /// [MQTT-4.3.3-11] [MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT3-2.3.1-2] [MQTT3-2.3.1-6]
     /// [MQTT3-3.3.4-1] [MQTT3-4.3.2-2] [MQTT3-4.6.0-2] [MQTT3-4.6.0-3]
     async fn every_publish_is_acknowledged_by_its_identifier_in_order(site) {
         for version in VERSIONS {
@@ -94,6 +94,33 @@ everywhere! {
             }
             client.disconnect().await;
         }
+        subscriber.assert_silent().await;
+    }
+
+    /// With an error in PUBREC the handshake is over: what comes next under its identifier is new.
+    /// [MQTT-4.3.3-9]
+    async fn a_publish_after_a_refusal_is_a_new_message(site, "mqtt.max_retained_messages=1") {
+        let mut subscriber = site.client("subscriber").await;
+        subscriber.subscribe("t/#", Qos::ExactlyOnce).await;
+        let mut client = site.client("client").await;
+        let id = PacketId::new(7).unwrap();
+        let send = |topic: &str, text: &str, retain, dup| {
+            let mut packet = publish(id, topic, text.to_owned(), Qos::ExactlyOnce);
+            packet.message.retain = retain;
+            packet.dup = dup;
+            Packet::Publish(packet)
+        };
+        client.publish_message(message("t/1", "kept", Qos::AtLeastOnce).retained()).await;
+        for _ in 0..2 {
+            client.send(&send("t/2", "refused", true, false)).await;
+            let refused = Ack::new(id, ReasonCode::QuotaExceeded);
+            assert_eq!(client.packet().await, Some(Packet::PubRec(refused)));
+        }
+        client.send(&send("t/3", "new", false, true)).await;
+        assert_eq!(client.packet().await, Some(Packet::PubRec(ack(id))));
+        client.send(&Packet::PubRel(ack(id))).await;
+        assert_eq!(client.packet().await, Some(Packet::PubComp(ack(id))));
+        assert_eq!(subscriber.recv_texts(2).await, ["kept", "new"]);
         subscriber.assert_silent().await;
     }
 

@@ -36,7 +36,6 @@ everywhere! {
     }
 
     /// MQTT 3.1, section 3.1: 1 to 23 characters, or return code 2. Later versions set no limit.
-    /// [MQTT-3.1.3-8]
     async fn an_identifier_of_mqtt_3_1_has_at_most_23_characters(site) {
         let longest = "é".repeat(23);
         let longer = "é".repeat(24);

@@ -67,6 +67,7 @@ everywhere! {
     }
 
     /// 0x85; in MQTT 3 the return code 2. [MQTT-3.1.3-5]
+    /// [MQTT-3.1.3-8] [MQTT3-3.1.3-9]
     async fn a_client_identifier_has_so_many_bytes(site, "mqtt.max_client_id_bytes=23") {
         let (fits, long) = ("x".repeat(23), "x".repeat(24));
         for version in crate::VERSIONS {
@@ -111,6 +112,7 @@ everywhere! {
     }
 
     /// Who can be told is refused with 0x97; otherwise the message is delivered and not retained.
+    /// [MQTT3-3.3.5-2]
     async fn so_many_messages_are_retained(site, "mqtt.max_retained_messages=2") {
         let mut watcher = site.client("watcher").await;
         watcher.subscribe("r/#", Qos::AtLeastOnce).await;

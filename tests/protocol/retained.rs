@@ -59,7 +59,6 @@ everywhere! {
     }
 
     /// [MQTT-3.3.1-5] The last one counts.
-    /// [MQTT-3.2.2-14]
     async fn a_retained_message_replaces_the_one_before(site) {
         let mut meter = site.client("meter").await;
         for number in 0..5 {

@@ -150,7 +150,7 @@ everywhere! {
     }
 
     /// [MQTT-3.1.2-15]
-    /// [MQTT-3.2.2-13] [MQTT3-3.1.2-17]
+    /// [MQTT3-3.1.2-17]
     async fn a_retained_will_is_retained(site) {
         for version in VERSIONS {
             let topic = format!("wills/{}", version.level());
