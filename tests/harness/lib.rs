@@ -44,7 +44,7 @@ pub use scram::Scram;
 pub use scratch::Scratch;
 pub use session::Session;
 pub use site::Site;
-pub use tools::{Tool, exporter, npm, paho1, paho2};
+pub use tools::{Tool, exporter, npm, paho1, paho2, suites};
 
 use std::time::Duration;
 

@@ -65,8 +65,17 @@ impl Tool {
     /// # Panics
     ///
     /// If it fails.
-    pub async fn success(mut self) -> String {
-        let status = self.process.wait(Duration::from_secs(60)).await;
+    pub async fn success(self) -> String {
+        self.success_within(Duration::from_secs(60)).await
+    }
+
+    /// The same for programs that take long.
+    ///
+    /// # Panics
+    ///
+    /// If it fails.
+    pub async fn success_within(mut self, patience: Duration) -> String {
+        let status = self.process.wait(patience).await;
         let output = self.output();
         assert!(status.success(), "ended with {status}:\n{output}");
         output
@@ -132,6 +141,20 @@ pub fn exporter() -> String {
         "CAUSEWAY_EXPORTER",
         "make a venv with mqtt-exporter==1.12.1 and name its python",
     )
+}
+
+/// The folder with the test suites of other clients, and the Python that runs them.
+///
+/// # Panics
+///
+/// If `CAUSEWAY_SUITES` does not name one.
+#[must_use]
+pub fn suites() -> PathBuf {
+    variable(
+        "CAUSEWAY_SUITES",
+        "run deploy/scripts/test-clients and name it",
+    )
+    .into()
 }
 
 /// A folder with `node_modules/mqtt` in it.
