@@ -6,6 +6,8 @@
 //! rumqttc talk to a broker of their own inside the test, so neither has one here; both clients
 //! are in `tests/clients`.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::time::Duration;
 
 use harness::{Site, TestNode, Tool};
