@@ -56,6 +56,12 @@ static NONE: PropertyValues = PropertyValues {
 };
 
 impl MessageProperties {
+    /// Whether there may be a property; if not, that is known at a glance.
+    #[inline]
+    pub(crate) const fn may_have_any(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether there is no property at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -110,6 +110,7 @@ impl Str {
     }
 
     /// For bytes whose length, and lack of U+0000, are known.
+    #[inline]
     pub(crate) fn from_checked_bytes(bytes: Bytes) -> Result<Self, StrError> {
         ByteString::try_from(bytes)
             .map(Self)

@@ -84,8 +84,10 @@ impl Decoder {
             buffer.advance(packet_bytes);
             return Ok(Some(packet));
         }
-        let mut body = buffer.split_to(packet_bytes).freeze();
-        body.advance(header_bytes);
+        buffer.advance(header_bytes);
+        let body = buffer
+            .split_to(packet_bytes.saturating_sub(header_bytes))
+            .freeze();
         match (packet_type, self.version) {
             (PacketType::Publish, Some(version)) => {
                 publish::decode(body, flags, version, self.side)

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::publish::encode_publish_header;
+use super::publish::encode_publish;
 use super::{acknowledgement, auth, connack, connect, disconnect, subscribe, unsubscribe};
 use crate::{EncodeError, Packet, PacketType, ProtocolVersion};
 
@@ -15,7 +15,19 @@ use crate::{EncodeError, Packet, PacketType, ProtocolVersion};
 /// # Errors
 ///
 /// [`EncodeError`]; the buffer is then as before.
+#[inline]
 pub fn encode(
+    packet: &Packet,
+    version: ProtocolVersion,
+    buffer: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    match packet {
+        Packet::Publish(publish) => encode_publish(publish, version, buffer),
+        _ => encode_other(packet, version, buffer),
+    }
+}
+
+fn encode_other(
     packet: &Packet,
     version: ProtocolVersion,
     buffer: &mut BytesMut,
@@ -24,11 +36,7 @@ pub fn encode(
     match packet {
         Packet::Connect(connect) => connect::encode(first_byte, connect, buffer),
         Packet::ConnAck(connack) => connack::encode(first_byte, connack, version, buffer),
-        Packet::Publish(publish) => {
-            encode_publish_header(&publish.header(), version, buffer)?;
-            buffer.put_slice(&publish.message.payload);
-            Ok(())
-        }
+        Packet::Publish(publish) => encode_publish(publish, version, buffer),
         Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
             acknowledgement::encode(first_byte, ack, version, buffer)
         }

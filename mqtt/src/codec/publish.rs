@@ -1,19 +1,22 @@
 //! PUBLISH (section 3.3), and the properties it shares with a will.
 
+mod encode;
+
 use std::num::NonZeroU16;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
+
+pub(in crate::codec) use encode::encode_publish;
+pub use encode::{encode_publish_header, publish_size};
 
 use super::Side;
 use super::error::Fault;
 use super::property::{Property, once};
 use super::reader::Reader;
-use super::writer::{
-    MAXIMUM_REMAINING_LENGTH, Writer, check_subscription_identifier, put_variable, variable_size,
-};
+use super::writer::Writer;
 use crate::{
     DecodeError, EncodeError, Message, MessageProperties, Packet, PacketId, PacketType,
-    ProtocolVersion, Publish, PublishHeader, Qos, TopicName,
+    ProtocolVersion, Publish, Qos, TopicName,
 };
 
 const DUP: u8 = 0b1000;
@@ -191,175 +194,4 @@ pub(super) fn encode_message_properties(
     w.property_field(P::ResponseTopic, response_topic)?;
     w.property_field(P::CorrelationData, p.correlation_data.as_deref())?;
     w.user_properties(&p.user_properties)
-}
-
-/// Size of the whole packet in bytes, payload included, if it can be written at all.
-///
-/// For comparison with the receiver's Maximum Packet Size [MQTT-3.1.2-24].
-#[must_use]
-pub fn publish_size(header: &PublishHeader<'_>, version: ProtocolVersion) -> usize {
-    let remaining = sizes(header, version).0;
-    1 + variable_size(remaining) + remaining
-}
-
-/// Appends everything but the payload, whose `payload_bytes` bytes the caller writes next.
-///
-/// Reads the topic name as it is: it must be the text of a topic name. Does not allocate,
-/// except for what `buffer` lacks.
-///
-/// # Errors
-///
-/// [`EncodeError`]; the buffer is then as before.
-pub fn encode_publish_header(
-    header: &PublishHeader<'_>,
-    version: ProtocolVersion,
-    buffer: &mut BytesMut,
-) -> Result<(), EncodeError> {
-    let (remaining, properties_bytes) = sizes(header, version);
-    let topic_bytes = check(header, version, remaining)?;
-    // [MQTT-2.2.1-2] [MQTT-2.2.1-4]
-    let (packet_id, dup) = match (header.qos, header.packet_id) {
-        (Qos::AtMostOnce, _) => (None, false), // [MQTT-3.3.1-2]
-        (_, None) => return Err(EncodeError::NoPacketId),
-        (_, Some(packet_id)) => (Some(packet_id), header.dup),
-    };
-    let flags = u8::from(dup) << 3 | header.qos.as_u8() << 1 | u8::from(header.retain);
-
-    let first_byte = PacketType::Publish.as_u8() << 4 | flags;
-    let [high, low] = topic_bytes.to_be_bytes();
-
-    // The usual sizes in few pieces, because each piece asks for room.
-    buffer.reserve(5 + remaining - header.payload_bytes);
-    match remaining {
-        0..0x80 => buffer.put_slice(&[first_byte, remaining as u8, high, low]),
-        0x80..0x4000 => {
-            let (one, two) = (remaining as u8 | 0x80, (remaining >> 7) as u8);
-            buffer.put_slice(&[first_byte, one, two, high, low]);
-        }
-        _ => {
-            buffer.put_u8(first_byte);
-            put_variable(remaining, buffer);
-            buffer.put_slice(&[high, low]);
-        }
-    }
-    buffer.put_slice(header.topic_name.as_bytes());
-    if let Some(packet_id) = packet_id {
-        buffer.put_slice(&packet_id.get().to_be_bytes());
-    }
-    if version == ProtocolVersion::V5 {
-        put_variable(properties_bytes, buffer);
-        if properties_bytes > 0 {
-            put_properties(header, buffer);
-        }
-    }
-    Ok(())
-}
-
-/// The length of the topic name, unless something about the packet cannot be written.
-fn check(
-    header: &PublishHeader<'_>,
-    version: ProtocolVersion,
-    remaining: usize,
-) -> Result<u16, EncodeError> {
-    let topic_bytes =
-        u16::try_from(header.topic_name.len()).map_err(|_| EncodeError::FieldTooLong)?;
-    let has_alias = version == ProtocolVersion::V5 && header.topic_alias.is_some();
-    if topic_bytes == 0 && !has_alias {
-        return Err(EncodeError::NoTopic);
-    }
-    if version == ProtocolVersion::V5 {
-        let correlation_data = header.properties.correlation_data.as_ref();
-        if correlation_data.is_some_and(|data| data.len() > usize::from(u16::MAX)) {
-            return Err(EncodeError::FieldTooLong);
-        }
-        for identifier in header.subscription_identifiers {
-            check_subscription_identifier(*identifier)?;
-        }
-    }
-    if remaining > MAXIMUM_REMAINING_LENGTH {
-        return Err(EncodeError::TooLarge);
-    }
-    Ok(topic_bytes)
-}
-
-/// Remaining Length, payload included, and the length of the properties.
-fn sizes(header: &PublishHeader<'_>, version: ProtocolVersion) -> (usize, usize) {
-    let packet_id = match header.qos {
-        Qos::AtMostOnce => 0,
-        Qos::AtLeastOnce | Qos::ExactlyOnce => 2,
-    };
-    let without_properties = 2 + header.topic_name.len() + packet_id + header.payload_bytes;
-    match version {
-        ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => (without_properties, 0),
-        ProtocolVersion::V5 => {
-            let bytes = properties_size(header);
-            (without_properties + variable_size(bytes) + bytes, bytes)
-        }
-    }
-}
-
-fn expiry(header: &PublishHeader<'_>) -> Option<u32> {
-    header
-        .message_expiry_interval
-        .or(header.properties.message_expiry_interval)
-}
-
-fn properties_size(header: &PublishHeader<'_>) -> usize {
-    let p = header.properties;
-    let field = |length: Option<usize>| length.map_or(0, |length| 3 + length);
-    let identifiers = header.subscription_identifiers.iter();
-    let users = p.user_properties.iter();
-    p.payload_format_indicator.map_or(0, |_| 2)
-        + expiry(header).map_or(0, |_| 5)
-        + header.topic_alias.map_or(0, |_| 3)
-        + field(p.content_type.as_ref().map(|text| text.len()))
-        + field(p.response_topic.as_ref().map(|topic| topic.len()))
-        + field(p.correlation_data.as_ref().map(Bytes::len))
-        + identifiers
-            .map(|identifier| 1 + variable_size(*identifier as usize))
-            .sum::<usize>()
-        + users
-            .map(|(name, value)| 5 + name.len() + value.len())
-            .sum::<usize>()
-}
-
-fn put_properties(header: &PublishHeader<'_>, buffer: &mut BytesMut) {
-    use Property as P;
-    let p = header.properties;
-    if let Some(is_text) = p.payload_format_indicator {
-        buffer.put_slice(&[P::PayloadFormatIndicator as u8, u8::from(is_text)]);
-    }
-    if let Some(seconds) = expiry(header) {
-        buffer.put_u8(P::MessageExpiryInterval as u8);
-        buffer.put_u32(seconds);
-    }
-    if let Some(alias) = header.topic_alias {
-        buffer.put_u8(P::TopicAlias as u8);
-        buffer.put_u16(alias.get());
-    }
-    if let Some(content_type) = &p.content_type {
-        put_field(P::ContentType, content_type.as_bytes(), buffer);
-    }
-    if let Some(topic) = &p.response_topic {
-        put_field(P::ResponseTopic, topic.as_bytes(), buffer);
-    }
-    if let Some(data) = &p.correlation_data {
-        put_field(P::CorrelationData, data, buffer);
-    }
-    for identifier in header.subscription_identifiers {
-        buffer.put_u8(P::SubscriptionIdentifier as u8);
-        put_variable(*identifier as usize, buffer);
-    }
-    for (name, value) in &p.user_properties {
-        put_field(P::UserProperty, name.as_bytes(), buffer);
-        buffer.put_u16(value.len() as u16);
-        buffer.put_slice(value.as_bytes());
-    }
-}
-
-/// Its length has been checked, or is that of a string, which has at most 65 535 bytes.
-fn put_field(property: Property, bytes: &[u8], buffer: &mut BytesMut) {
-    buffer.put_u8(property as u8);
-    buffer.put_u16(bytes.len() as u16);
-    buffer.put_slice(bytes);
 }

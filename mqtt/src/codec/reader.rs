@@ -81,6 +81,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A topic name, which may be empty; `wildcard` is the fault if it has one.
+    #[inline]
     pub(super) fn topic_name(&mut self, wildcard: Fault) -> Result<TopicName, Fault> {
         let field = self.field()?;
         if has_wildcard_or_nul(field) {
@@ -145,16 +146,23 @@ impl<'a> Reader<'a> {
 }
 
 /// Looks at sixteen bytes at once, without a branch for each, because this is done for every
-/// message.
+/// message; the last sixteen, or eight, overlap those before them.
+#[inline]
 fn has_wildcard_or_nul(field: &[u8]) -> bool {
     let suspect =
         |byte: &u8| u8::from(*byte == b'+') | u8::from(*byte == b'#') | u8::from(*byte == 0);
     let any = |bytes: &[u8]| bytes.iter().fold(0, |any, byte| any | suspect(byte));
-    let (chunks, rest) = field.as_chunks::<16>();
-    chunks
-        .iter()
-        .fold(any(rest), |found, chunk| found | any(chunk))
-        != 0
+    if let Some(last) = field.last_chunk::<16>() {
+        let (chunks, _) = field.as_chunks::<16>();
+        let found = chunks
+            .iter()
+            .fold(any(last), |found, chunk| found | any(chunk));
+        return found != 0;
+    }
+    match (field.first_chunk::<8>(), field.last_chunk::<8>()) {
+        (Some(first), Some(last)) => any(first) | any(last) != 0,
+        _ => any(field) != 0,
+    }
 }
 
 /// A Variable Byte Integer at the start of `bytes`, and how many bytes it has; none if it

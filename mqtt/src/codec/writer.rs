@@ -59,10 +59,10 @@ pub(super) const fn variable_size(value: usize) -> usize {
 pub(super) fn put_variable(value: usize, buffer: &mut BytesMut) {
     let mut rest = value;
     while rest >= 0x80 {
-        buffer.put_u8((rest & 0x7F) as u8 | 0x80);
+        buffer.extend_from_slice(&[(rest & 0x7F) as u8 | 0x80]);
         rest >>= 7;
     }
-    buffer.put_u8(rest as u8);
+    buffer.extend_from_slice(&[rest as u8]);
 }
 
 impl Writer<'_> {
