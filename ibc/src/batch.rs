@@ -10,6 +10,9 @@ use crate::{EntryId, Epoch, MessageId, SessionId, StoredSubscription};
 /// Changes that become durable together, or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
+    /// Larger than that of every earlier batch of this node. A batch that is committed again with
+    /// the number it had is not made twice, see [`Store::commit`](crate::Store::commit).
+    pub number: u64,
     /// Messages with their queue entries.
     pub messages: Vec<NewMessage>,
     /// Queue entries that go from one session to another (shared subscriptions).

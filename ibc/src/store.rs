@@ -48,14 +48,26 @@ pub trait Store: Send + Sync + 'static {
     async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
 
     /// Claims client IDs for this node, in one transaction; the answers are in the same order.
-    /// A client ID comes at most once.
-    async fn claim(&self, node: NodeId, claims: &[Claim]) -> Result<Vec<Claimed>, StoreError>;
+    /// A client ID comes at most once. `number` is larger than that of all earlier claims of this node.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Fenced`] if this node was declared dead. After [`StoreError::Unreachable`] the
+    /// claims may have been made: call again with the same `number` and `claims`, and the answers are
+    /// what they were, without a second claim.
+    async fn claim(
+        &self,
+        node: NodeId,
+        number: u64,
+        claims: &[Claim],
+    ) -> Result<Vec<Claimed>, StoreError>;
 
     /// Makes `batch` durable.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Fenced`] if this node was declared dead.
+    /// [`StoreError::Fenced`] if this node was declared dead. After [`StoreError::Unreachable`] it may
+    /// have become durable: commit it again, unchanged, before any other, and nothing is made twice.
     async fn commit(&self, node: NodeId, batch: &Batch) -> Result<Committed, StoreError>;
 
     /// The queue of a session in order, without what the caller has seen: for each writing node

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{Connection, PgConnection};
 
 use super::locks::{LockKey, Names};
-use super::{ended_session, node, received, session, subscription, will};
+use super::{ended_session, node, outcome, received, session, subscription, will};
 use crate::claim::{Decision, Found};
 use crate::{Claim, Claimed, Epoch, Kept, NodeId, SessionId, StoreError};
 
@@ -19,10 +19,11 @@ const CHUNK: usize = 2000;
 /// See [`Store::claim`](crate::Store::claim).
 pub(super) async fn claim(
     c: &mut PgConnection,
-    names: Names,
-    node: NodeId,
+    (names, node): (Names, NodeId),
+    number: u64,
     claims: &[Claim],
 ) -> Result<Vec<Claimed>, StoreError> {
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
     let mut tx = c.begin().await?;
     let LockKey { class, object } = names.fence(node);
     sqlx::query(ENTER)
@@ -34,21 +35,42 @@ pub(super) async fn claim(
     if !node::is_alive(&mut tx, node).await? {
         return Err(StoreError::Fenced);
     }
+    if !outcome::begin_claims(&mut tx, node, number).await? {
+        tx.rollback().await?;
+        return claimed_before(c, node, number).await;
+    }
     let mut sorted: Vec<&Claim> = claims.iter().collect();
     sorted.sort_unstable_by(|a, b| a.client_id.cmp(&b.client_id));
     let mut claimed = HashMap::with_capacity(claims.len());
     for chunk in sorted.chunks(CHUNK) {
         claimed.extend(claim_chunk(&mut tx, node, chunk).await?);
     }
+    let claimed = claims.iter().map(|claim| {
+        claimed
+            .remove(&*claim.client_id)
+            .ok_or(StoreError::Corrupt { table: "session" })
+    });
+    let claimed = claimed.collect::<Result<Vec<_>, _>>()?;
+    outcome::end_claims(&mut tx, node, &claimed).await?;
     tx.commit().await?;
-    claims
-        .iter()
-        .map(|claim| {
-            claimed
-                .remove(&*claim.client_id)
-                .ok_or(StoreError::Corrupt { table: "session" })
-        })
-        .collect()
+    Ok(claimed)
+}
+
+/// What claims gave whose answer was lost.
+async fn claimed_before(
+    c: &mut PgConnection,
+    node: NodeId,
+    number: i64,
+) -> Result<Vec<Claimed>, StoreError> {
+    let Some(mut claimed) = outcome::of_claims(c, node, number).await? else {
+        return Err(StoreError::Corrupt { table: "outcome" });
+    };
+    for one in &mut claimed {
+        if one.is_present {
+            one.kept = kept(c, one.session).await?;
+        }
+    }
+    Ok(claimed)
 }
 
 async fn claim_chunk<'a>(

@@ -5,9 +5,9 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
-use super::fence::{self, Fence};
+use super::fence::{self, Base, Fence};
 use super::locks::Names;
-use super::{message, queue, received, retained, session, subscription, will};
+use super::{message, outcome, queue, received, retained, session, subscription, will};
 use crate::{Batch, Committed, NodeId, StoreError};
 
 /// How often it is tried while somebody considers to bury this node.
@@ -51,6 +51,9 @@ pub(super) async fn commit(
             delete_unused(c, batch).await;
             return Ok(Committed { base });
         }
+        if let Some(base) = outcome::of_batch(c, node, number(batch)).await? {
+            return Ok(Committed { base });
+        }
         fence::check(c, node).await?;
         sleep(PAUSE).await;
     }
@@ -67,20 +70,29 @@ async fn transaction(
     let mut tx = c.begin().await?;
     for kind in kinds {
         // The first statement draws the identifiers for all.
-        fence.base = apply(&mut tx, &fence, *kind, batch).await?;
-        if fence.base.is_none() {
+        let Some(base) = apply(&mut tx, &fence, *kind, batch).await? else {
             tx.rollback().await?;
             return Ok(None);
-        }
+        };
+        fence.base = Base::Known(base);
     }
     tx.commit().await?;
-    Ok(fence.base)
+    Ok(Some(fence.number()))
 }
 
 fn fence(names: Names, node: NodeId, batch: &Batch) -> Fence {
     let needs_ids =
         !(batch.messages.is_empty() && batch.moved.is_empty() && batch.retained.is_empty());
-    Fence::new(names, node, if needs_ids { None } else { Some(0) })
+    let base = if needs_ids {
+        Base::Draw(number(batch))
+    } else {
+        Base::Known(0)
+    };
+    Fence::new(names, node, base)
+}
+
+fn number(batch: &Batch) -> i64 {
+    i64::try_from(batch.number).unwrap_or(i64::MAX)
 }
 
 fn kinds(batch: &Batch) -> Vec<Kind> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sqlx::PgConnection;
 use tokio::time::sleep;
 
-use super::fence::{self, Fence, fenced};
+use super::fence::{self, Base, Fence, fenced};
 use super::locks::Names;
 use crate::{Cursor, Frame, NodeId, ReceivedFrame, StoreError};
 
@@ -104,7 +104,7 @@ pub(super) async fn append(
     if frames.is_empty() {
         return Ok(());
     }
-    let fence = Fence::new(names, node, Some(0));
+    let fence = Fence::new(names, node, Base::Known(0));
     let destinations: Vec<i64> = frames.iter().map(|frame| frame.destination.0).collect();
     let mut rung = destinations.clone();
     rung.sort_unstable();

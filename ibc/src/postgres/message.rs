@@ -2,12 +2,12 @@
 
 use sqlx::PgConnection;
 
-use super::fence::{Fence, fenced};
+use super::fence::{Fence, Numbered, fenced, numbered};
 use crate::{NewMessage, StoreError};
 
 /// Inserts messages with their entries. `$5` bodies; per entry: `$6` session, `$7` number of its
 /// message, from 0, `$8` options, `$9` share or null.
-const INSERT: &str = fenced!(
+const INSERT: Numbered = numbered!(
     ", body as (
         insert into message (id, body)
         select fence.base + m.n - 1, m.body
@@ -62,7 +62,7 @@ pub(super) async fn insert(
         }
     }
     Ok(fence
-        .query(INSERT)
+        .numbered(INSERT)
         .bind(bodies)
         .bind(sessions)
         .bind(numbers)

@@ -16,6 +16,7 @@ mod message;
 mod mqtt_user;
 mod node;
 mod open;
+mod outcome;
 mod pool;
 mod presence;
 mod queue;
@@ -139,8 +140,13 @@ impl Store for Postgres {
         result
     }
 
-    async fn claim(&self, node: NodeId, claims: &[Claim]) -> Result<Vec<Claimed>, StoreError> {
-        on_connection!(self, c => claims::claim(c, self.names, node, claims))
+    async fn claim(
+        &self,
+        node: NodeId,
+        number: u64,
+        claims: &[Claim],
+    ) -> Result<Vec<Claimed>, StoreError> {
+        on_connection!(self, c => claims::claim(c, (self.names, node), number, claims))
     }
 
     async fn commit(&self, node: NodeId, batch: &Batch) -> Result<Committed, StoreError> {

@@ -144,10 +144,15 @@ const MARK_BURIED: &str =
 
 /// `$1` seconds. Dead nodes to which nothing refers any more.
 const FORGET: &str = "
-    delete from node n
-     where n.state = 'dead' and n.buried_at < clock_timestamp() - $1::bigint * interval '1 second'
-       and not exists (select 1 from session s where s.owner = n.incarnation)
-       and not exists (select 1 from will w where w.node = n.incarnation and w.due_at is null)";
+    with gone as (
+        delete from node n
+         where n.state = 'dead' and n.buried_at < clock_timestamp() - $1::bigint * interval '1 second'
+           and not exists (select 1 from session s where s.owner = n.incarnation)
+           and not exists (select 1 from will w where w.node = n.incarnation and w.due_at is null)
+        returning n.incarnation)
+     , outcomes as (
+        delete from outcome o using gone g where o.node = g.incarnation)
+    select count(*) from gone";
 
 /// A living member of the name that a node wants to have.
 #[derive(Debug, Clone, Copy)]
@@ -337,11 +342,11 @@ pub(super) async fn mark_buried(c: &mut PgConnection, node: NodeId) -> Result<bo
 
 /// Deletes nodes buried more than `seconds` ago.
 pub(super) async fn forget(c: &mut PgConnection, seconds: i64) -> Result<u64, sqlx::Error> {
-    Ok(sqlx::query(FORGET)
+    let count: i64 = sqlx::query_scalar(FORGET)
         .bind(seconds)
-        .execute(c)
-        .await?
-        .rows_affected())
+        .fetch_one(c)
+        .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 pub(super) fn millis(duration: Duration) -> i64 {

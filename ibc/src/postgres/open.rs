@@ -28,7 +28,7 @@ pub(super) struct Opened {
 }
 
 /// In order; the first has number 1.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "shared state",
         include_str!("../../migrations/postgres/0001_shared_state.sql"),
@@ -40,6 +40,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "users",
         include_str!("../../migrations/postgres/0003_users.sql"),
+    ),
+    (
+        "outcomes",
+        include_str!("../../migrations/postgres/0004_outcomes.sql"),
     ),
 ];
 

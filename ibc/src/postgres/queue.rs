@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::fence::{Fence, fenced};
+use super::fence::{Fence, Numbered, fenced, numbered};
 use crate::{
     Acknowledged, EntryId, MessageId, Moved, NodeId, PageLimit, QueuedEntry, QueuedPage, Sent,
     SessionId, SharedEntry, StoreError,
@@ -13,7 +13,7 @@ use crate::{
 /// Moves entries. `$5` offset to `base`; per entry: `$6` old session, `$7` entry, `$8` message,
 /// `$9` new session, `$10` options, `$11` share or null. What is not there any more, or was sent,
 /// is not moved. By index look-up of each, see [`READ`].
-const MOVE: &str = fenced!(
+const MOVE: Numbered = numbered!(
     ", place as materialized (
         select x.ctid as tid, m.session_id, m.message_id, m.options, m.share, m.n
           from unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[], $11::text[])
@@ -125,7 +125,7 @@ pub(super) async fn move_entries(
     offset: i64,
 ) -> Result<Option<i64>, StoreError> {
     Ok(fence
-        .query(MOVE)
+        .numbered(MOVE)
         .bind(offset)
         .bind(moved.iter().map(|m| m.from.0).collect::<Vec<_>>())
         .bind(moved.iter().map(|m| m.entry.0).collect::<Vec<_>>())

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use sqlx::PgConnection;
 
-use super::fence::{Fence, fenced};
+use super::fence::{Fence, Numbered, fenced, numbered};
 use crate::{RetainedChange, RetainedMessage, StoreError};
 
 /// `$5` offset to `base`, `$6` topic, `$7` body or null, `$8` seconds or null. The larger version
 /// wins, whichever comes last. In the order of the topics, so that two nodes do not wait for each other.
-const UPSERT: &str = fenced!(
+const UPSERT: Numbered = numbered!(
     ", done as (
         insert into retained (topic_key, topic, body, version, expires_at, updated_at)
         select sha256(convert_to(r.topic, 'UTF8')), r.topic, r.body, fence.base + $5 + r.n - 1,
@@ -67,7 +67,7 @@ pub(super) async fn upsert(
     offset: i64,
 ) -> Result<Option<i64>, StoreError> {
     Ok(fence
-        .query(UPSERT)
+        .numbered(UPSERT)
         .bind(offset)
         .bind(
             changes

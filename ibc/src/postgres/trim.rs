@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::fence::{self, Fence, fenced};
+use super::fence::{self, Base, Fence, fenced};
 use super::locks::Names;
 use crate::{NodeId, StoreError, Surplus, Trim, Trimmed};
 
@@ -52,7 +52,7 @@ pub(super) async fn trim(
     node: NodeId,
     trim: &Trim,
 ) -> Result<Trimmed, StoreError> {
-    let fence = Fence::new(names, node, Some(0));
+    let fence = Fence::new(names, node, Base::Known(0));
     let statement = match trim.surplus {
         Surplus::Newest => NEWEST,
         Surplus::Oldest => OLDEST,

@@ -143,7 +143,12 @@ impl Store for Sqlite {
         write!(self, c => node::leave(&mut c, node))
     }
 
-    async fn claim(&self, node: NodeId, claims: &[Claim]) -> Result<Vec<Claimed>, StoreError> {
+    async fn claim(
+        &self,
+        node: NodeId,
+        _number: u64,
+        claims: &[Claim],
+    ) -> Result<Vec<Claimed>, StoreError> {
         write!(self, c => transactions::claim(&mut c, node, claims))
     }
 

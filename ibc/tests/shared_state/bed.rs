@@ -1,6 +1,7 @@
 //! A database of its own for each test, of either kind.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -118,7 +119,7 @@ impl Bed {
 
     pub async fn claim(&self, claim: Claim) -> Claimed {
         self.store()
-            .claim(self.node, &[claim])
+            .claim(self.node, number(), &[claim])
             .await
             .unwrap()
             .remove(0)
@@ -126,6 +127,7 @@ impl Bed {
 
     /// Commits a batch and returns its first identifier.
     pub async fn commit(&self, batch: Batch) -> i64 {
+        let batch = numbered(batch);
         self.store().commit(self.node, &batch).await.unwrap().base
     }
 
@@ -170,6 +172,20 @@ impl Place {
             Self::Postgres(url) => Box::new(postgres(url).await),
             Self::Sqlite(path) => Box::new(Sqlite::open(path, Synchronous::Normal).await.unwrap()),
         }
+    }
+}
+
+/// A number larger than all before.
+pub fn number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The batch with a number larger than all before.
+pub fn numbered(batch: Batch) -> Batch {
+    Batch {
+        number: number(),
+        ..batch
     }
 }
 

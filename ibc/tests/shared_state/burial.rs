@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ibc::{Batch, EntryId, NewEntry, NewMessage, NodeState, Sent, Store as _, StoreError};
 
 use crate::bed::{
-    Bed, LEASE, NEVER, claim, entry, message, messages, postgres, subscribed, subscription,
+    Bed, LEASE, NEVER, claim, entry, message, messages, number, postgres, subscribed, subscription,
     with_will,
 };
 use crate::{on_both, server};
@@ -134,7 +134,7 @@ async fn of_three_nodes_one_buries_whose_lease_has_run_out() {
     let url = server::new_database().await;
     let dead = postgres(&url).await;
     let node = dead.join("dead", "1", LEASE).await.unwrap().node;
-    dead.claim(node, &[claim("c", 60), claim("d", 0)])
+    dead.claim(node, number(), &[claim("c", 60), claim("d", 0)])
         .await
         .unwrap();
     let mut alive = Vec::new();
@@ -170,7 +170,10 @@ async fn of_three_nodes_one_buries_whose_lease_has_run_out() {
         server::number(&url, "select count(*) from session where owner is null").await,
         1
     );
-    let error = dead.claim(node, &[claim("e", 0)]).await.unwrap_err();
+    let error = dead
+        .claim(node, number(), &[claim("e", 0)])
+        .await
+        .unwrap_err();
     assert!(matches!(error, StoreError::Fenced));
     let error = dead.renew(node, NodeState::Live, LEASE).await.unwrap_err();
     assert!(matches!(error, StoreError::Fenced));

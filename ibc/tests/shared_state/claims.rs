@@ -1,9 +1,10 @@
 //! Claims of client IDs: what is resumed, what is discarded, who had it before.
 
-use ibc::{Batch, Owner, ReceivedId, StoreError, WillFate};
+use ibc::{Batch, Owner, ReceivedId, Store as _, StoreError, WillFate};
 
 use crate::bed::{
-    Bed, NEVER, claim, clean, detached, message, messages, postgres, subscribed, subscription,
+    Bed, NEVER, claim, clean, detached, message, messages, number, numbered, postgres, subscribed,
+    subscription,
 };
 use crate::{on_both, server};
 
@@ -115,13 +116,13 @@ on_both! {
 
     async fn many_clients_are_claimed_at_once_and_answered_in_order(bed: Bed) {
         let claims: Vec<_> = (0..4500).rev().map(|i| claim(&format!("client {i}"), 60)).collect();
-        let first = bed.store().claim(bed.node, &claims).await.unwrap();
-        let second = bed.store().claim(bed.node, &claims).await.unwrap();
+        let first = bed.store().claim(bed.node, number(), &claims).await.unwrap();
+        let second = bed.store().claim(bed.node, number(), &claims).await.unwrap();
         for (first, second) in first.iter().zip(&second) {
             assert_eq!(first.session, second.session);
             assert_eq!(second.previous.map(|owner| owner.epoch), Some(first.epoch));
         }
-        assert_eq!(bed.store().claim(bed.node, &[]).await.unwrap().len(), 0);
+        assert_eq!(bed.store().claim(bed.node, number(), &[]).await.unwrap().len(), 0);
     }
 
     async fn client_ids_may_be_long(bed: Bed) {
@@ -158,12 +159,12 @@ on_both! {
         bed.store().leave(bed.node).await.unwrap();
         let store = bed.store();
         let fenced = |error| assert!(matches!(error, StoreError::Fenced), "{error:?}");
-        fenced(store.claim(bed.node, &[claim("d", 1)]).await.unwrap_err());
+        fenced(store.claim(bed.node, number(), &[claim("d", 1)]).await.unwrap_err());
         let batch = messages(vec![message("m", &[claimed.session])]);
-        fenced(store.commit(bed.node, &batch).await.unwrap_err());
+        fenced(store.commit(bed.node, &numbered(batch.clone())).await.unwrap_err());
         let mut batch = batch;
         batch.received.push(ReceivedId { session: claimed.session, packet_id: 1 });
-        fenced(store.commit(bed.node, &batch).await.unwrap_err());
+        fenced(store.commit(bed.node, &numbered(batch.clone())).await.unwrap_err());
         let live = ibc::NodeState::Live;
         fenced(store.renew(bed.node, live, crate::bed::LEASE).await.unwrap_err());
         assert_eq!(bed.count("message").await + bed.count("received").await, 0);
@@ -183,7 +184,10 @@ async fn of_two_nodes_that_claim_one_client_the_later_is_told_of_the_earlier() {
         let names: Vec<String> = (0..20).map(|i| format!("client {i}")).collect();
         let claims_a: Vec<_> = names.iter().map(|name| claim(name, 60)).collect();
         let claims_b: Vec<_> = names.iter().rev().map(|name| claim(name, 60)).collect();
-        let (from_a, from_b) = tokio::join!(a.claim(node_a, &claims_a), b.claim(node_b, &claims_b));
+        let (from_a, from_b) = tokio::join!(
+            a.claim(node_a, number(), &claims_a),
+            b.claim(node_b, number(), &claims_b)
+        );
         let (from_a, mut from_b) = (from_a.unwrap(), from_b.unwrap());
         from_b.reverse();
         for (from_a, from_b) in from_a.iter().zip(&from_b) {
@@ -220,14 +224,14 @@ async fn claims_detachments_and_expiry_at_once_lose_nothing() {
             let claims: Vec<_> = (0..10)
                 .map(|i| claim(&format!("c{i}"), round % 2))
                 .collect();
-            let claimed = store.claim(node, &claims).await.unwrap();
+            let claimed = store.claim(node, number(), &claims).await.unwrap();
             assert_eq!(claimed.len(), 10);
             let mut batch = Batch::default();
             for (claim, claimed) in claims.iter().zip(&claimed) {
                 let one = detached(claimed, &claim.client_id, 0, WillFate::Discard);
                 batch.detached.extend(one.detached);
             }
-            store.commit(node, &batch).await.unwrap();
+            store.commit(node, &numbered(batch.clone())).await.unwrap();
             store.expire(100).await.unwrap();
         }
     };
@@ -236,4 +240,32 @@ async fn claims_detachments_and_expiry_at_once_lose_nothing() {
         server::number(&url, "select count(*) from session").await,
         0
     );
+}
+
+/// The answer of a claim can be lost with the connection, and the claim made all the same.
+#[tokio::test]
+async fn a_claim_repeated_under_its_number_is_made_once() {
+    let url = server::new_database().await;
+    let store = postgres(&url).await;
+    let node = store
+        .join("a", "1.0", crate::bed::LEASE)
+        .await
+        .unwrap()
+        .node;
+    let first = store
+        .claim(node, number(), &[claim("old", 60)])
+        .await
+        .unwrap()
+        .remove(0);
+    let batch = subscribed(first.session, vec![subscription("a", 1, None)]);
+    store.commit(node, &numbered(batch)).await.unwrap();
+    let claims = [claim("new", 60), claim("old", 60), clean("clean", 0)];
+    let number = number();
+    let once = store.claim(node, number, &claims).await.unwrap();
+    let again = store.claim(node, number, &claims).await.unwrap();
+    assert!(!once[0].is_present && once[1].is_present);
+    assert_eq!(once[1].previous.unwrap().epoch, first.epoch);
+    assert_eq!(format!("{once:?}"), format!("{again:?}"));
+    let late = store.claim(node, number - 1, &claims).await;
+    assert!(late.is_err(), "its answer is not known any more: {late:?}");
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ibc::{
-    Acknowledged, Batch, EntryId, MessageId, Moved, NewEntry, NodeId, ReceivedId, RetainedChange,
-    Sent, SessionId, Store as _, StoreError,
+    Acknowledged, Batch, EntryId, Epoch, MessageId, Moved, NewEntry, NodeId, ReceivedId,
+    RetainedChange, Sent, SessionId, Store as _, StoreError, WillKey,
 };
 use sqlx::{Connection as _, PgConnection};
 
 use crate::bed::{
-    Bed, LEASE, claim, entry, message, messages, page, postgres, subscribed, subscription,
+    Bed, LEASE, claim, entry, message, messages, number, numbered, page, postgres, subscribed,
+    subscription,
 };
 use crate::{on_both, server};
 
@@ -270,13 +271,13 @@ async fn two_nodes_write_into_one_queue_and_each_is_read_in_its_order() {
     let (a, b) = (postgres(&url).await, postgres(&url).await);
     let node_a = a.join("a", "1", LEASE).await.unwrap().node;
     let node_b = b.join("b", "1", LEASE).await.unwrap().node;
-    let session = a.claim(node_a, &[claim("c", 60)]).await.unwrap()[0].session;
+    let session = a.claim(node_a, number(), &[claim("c", 60)]).await.unwrap()[0].session;
     let write = async |store: &ibc::postgres::Postgres, node| {
         for i in 0..50 {
             let many = (0..4)
                 .map(|j| message(format!("{}", i * 4 + j), &[session]))
                 .collect();
-            store.commit(node, &messages(many)).await.unwrap();
+            store.commit(node, &numbered(messages(many))).await.unwrap();
         }
     };
     let read = async || {
@@ -307,7 +308,10 @@ async fn of_two_retained_changes_the_larger_version_wins() {
     for i in 0..100 {
         let topics = ["x", "y", "z"];
         let of = |text: &str| changes(topics.map(|t| retained(t, Some(text), None)).to_vec());
-        let (batch_a, mut batch_b) = (of(&format!("a{i}")), of(&format!("b{i}")));
+        let (batch_a, mut batch_b) = (
+            numbered(of(&format!("a{i}"))),
+            numbered(of(&format!("b{i}"))),
+        );
         batch_b.retained.reverse();
         let (from_a, from_b) = tokio::join!(a.commit(node_a, &batch_a), b.commit(node_b, &batch_b));
         let (base_a, base_b) = (from_a.unwrap().base, from_b.unwrap().base);
@@ -324,7 +328,11 @@ async fn a_commit_waits_while_somebody_decides_whether_its_node_is_dead() {
     let url = server::new_database().await;
     let store = postgres(&url).await;
     let node = store.join("a", "1", LEASE).await.unwrap().node;
-    let session = store.claim(node, &[claim("c", 60)]).await.unwrap()[0].session;
+    let session = store
+        .claim(node, number(), &[claim("c", 60)])
+        .await
+        .unwrap()[0]
+        .session;
     // The key of the lock, as a transaction of the node has it.
     let mut undertaker = PgConnection::connect(&url).await.unwrap();
     let mut classes: Vec<(i32, i32)> = Vec::new();
@@ -347,7 +355,7 @@ async fn a_commit_waits_while_somebody_decides_whether_its_node_is_dead() {
     };
     let writing = async {
         for _ in 0..20 {
-            store.commit(node, &many()).await.unwrap();
+            store.commit(node, &numbered(many())).await.unwrap();
         }
     };
     tokio::join!(watched, writing);
@@ -371,7 +379,7 @@ async fn a_commit_waits_while_somebody_decides_whether_its_node_is_dead() {
             tx.commit().await.unwrap();
         };
         let started = std::time::Instant::now();
-        let batch = many();
+        let batch = numbered(many());
         let (result, ()) = tokio::join!(store.commit(node, &batch), decide);
         assert!(started.elapsed() >= Duration::from_millis(200));
         assert_eq!(
@@ -384,4 +392,81 @@ async fn a_commit_waits_while_somebody_decides_whether_its_node_is_dead() {
         server::number(&url, "select count(*) from message").await,
         21 * 2000
     );
+}
+
+/// The answer of a commit can be lost with the connection, and the batch be durable all the same.
+#[tokio::test]
+async fn a_batch_committed_again_under_its_number_is_made_once() {
+    let url = server::new_database().await;
+    let store = postgres(&url).await;
+    let node = store.join("a", "1.0", LEASE).await.unwrap().node;
+    let session = store
+        .claim(node, number(), &[claim("c", 60)])
+        .await
+        .unwrap()[0]
+        .session;
+    let batches = [
+        messages(vec![message("m", &[session])]),
+        Batch {
+            retained: vec![retained("r", Some("r"), None)],
+            wills: vec![WillKey {
+                client_id: "c".into(),
+                epoch: Epoch(1),
+            }],
+            ..messages(vec![message("n", &[session])])
+        },
+        Batch {
+            retained: vec![retained("r", None, None)],
+            ..Batch::default()
+        },
+    ];
+    for batch in batches {
+        let batch = numbered(batch);
+        let once = store.commit(node, &batch).await.unwrap();
+        assert_eq!(store.commit(node, &batch).await.unwrap(), once);
+    }
+    let queued = store.queued(session, &[], page(10)).await.unwrap().entries;
+    assert_eq!(queued.len(), 2);
+}
+
+/// The transaction whose answer was lost may still be under way.
+#[tokio::test]
+async fn a_batch_committed_again_waits_for_the_first_try() {
+    let url = server::new_database().await;
+    let store = postgres(&url).await;
+    let node = store.join("a", "1.0", LEASE).await.unwrap().node;
+    let session = store
+        .claim(node, number(), &[claim("c", 60)])
+        .await
+        .unwrap()[0]
+        .session;
+    let first = numbered(messages(vec![message("m", &[session])]));
+    let committed = store.commit(node, &numbered(first.clone())).await.unwrap();
+    for is_committed in [true, false] {
+        let batch = numbered(messages(vec![message("n", &[session])]));
+        let mut other = sqlx::PgConnection::connect(&url).await.unwrap();
+        let mut tx = other.begin().await.unwrap();
+        let sql = "update outcome set number = $1, base = 77 where node = $2 and kind = 0";
+        let number = i64::try_from(batch.number).unwrap();
+        sqlx::query(sql)
+            .bind(number)
+            .bind(node.0)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let end = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if is_committed {
+                tx.commit().await.unwrap()
+            } else {
+                tx.rollback().await.unwrap()
+            }
+        };
+        let (result, ()) = tokio::join!(store.commit(node, &batch), end);
+        let base = result.unwrap().base;
+        assert_eq!(base == 77, is_committed);
+        assert!(base == 77 || base > committed.base);
+        let queued = store.queued(session, &[], page(10)).await.unwrap().entries;
+        assert_eq!(queued.len(), if is_committed { 1 } else { 2 });
+    }
 }

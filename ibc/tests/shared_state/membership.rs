@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ibc::{JoinError, NodeState, Store as _};
 
-use crate::bed::{LEASE, claim, postgres};
+use crate::bed::{LEASE, claim, number, postgres};
 use crate::server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +84,7 @@ async fn a_killed_node_joins_again_before_its_lease_has_run_out() {
     let url = server::new_database().await;
     let a = postgres(&url).await;
     let first = a.join("a", "1", lease).await.unwrap().node;
-    a.claim(first, &[claim("c", 60)]).await.unwrap();
+    a.claim(first, number(), &[claim("c", 60)]).await.unwrap();
     drop(a);
     let b = postgres(&url).await;
     let joined = b.join("a", "1", lease).await.unwrap();
@@ -154,7 +154,7 @@ async fn presence_survives_the_loss_of_its_connection() {
     assert_eq!(server::number(&url, held).await, 1);
     // The connections of the pool were cut too: at most as many errors as there were connections.
     let mut attempts = 0;
-    while a.claim(node, &[claim("c", 60)]).await.is_err() {
+    while a.claim(node, number(), &[claim("c", 60)]).await.is_err() {
         attempts += 1;
         assert!(attempts < 10);
     }

@@ -2,7 +2,7 @@
 
 use ibc::{Batch, Store as _, WillFate, WillKey};
 
-use crate::bed::{Bed, LEASE, claim, clean, detached, postgres, with_will};
+use crate::bed::{Bed, LEASE, claim, clean, detached, number, numbered, postgres, with_will};
 use crate::{on_both, server};
 
 fn pair(client_id: &str, body: &str) -> (String, String) {
@@ -125,14 +125,17 @@ async fn of_three_nodes_each_due_will_is_taken_by_one() {
     let claims: Vec<_> = (0..300)
         .map(|i| with_will(claim(&format!("c{i}"), 60), "bye", 0))
         .collect();
-    let claimed = stores[0].claim(nodes[0], &claims).await.unwrap();
+    let claimed = stores[0].claim(nodes[0], number(), &claims).await.unwrap();
     let mut batch = Batch::default();
     for (claim, claimed) in claims.iter().zip(&claimed) {
         batch
             .detached
             .extend(detached(claimed, &claim.client_id, 60, WillFate::Delay).detached);
     }
-    stores[0].commit(nodes[0], &batch).await.unwrap();
+    stores[0]
+        .commit(nodes[0], &numbered(batch.clone()))
+        .await
+        .unwrap();
     let all = async |i: usize| {
         let mut taken = Vec::new();
         for _ in 0..60 {

@@ -1,11 +1,11 @@
 //! Claims of client IDs, many in one transaction: a reconnect storm is not a query per client.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ahash::AHashSet;
 use ibc::{Claim, Claimed, StoreError};
 use tokio::sync::{mpsc, oneshot};
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::Cluster;
 use crate::{shutdown::Shutdown, telemetry::chain};
@@ -18,7 +18,7 @@ const QUEUE: usize = 4096;
 /// A client ID could not be claimed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClaimError {
-    /// The database does not answer. The client is told 0x88 and may repeat.
+    /// The database does not answer in time. The client is told 0x88 and may repeat.
     #[error("the session registry is unavailable")]
     Unavailable,
 }
@@ -54,7 +54,7 @@ pub(super) async fn run(
     shutdown: Shutdown,
 ) {
     let mut held: Option<Request> = None;
-    loop {
+    for number in 1.. {
         let first = match held.take() {
             Some(request) => request,
             None => tokio::select! {
@@ -78,28 +78,47 @@ pub(super) async fn run(
                 break;
             }
         }
-        claim_all(&cluster, batch, &shutdown).await;
+        tokio::select! {
+            () = claim_all(&cluster, number, batch, &shutdown) => {}
+            () = shutdown.stopped() => return,
+        }
     }
 }
 
-async fn claim_all(cluster: &Cluster, batch: Vec<Request>, shutdown: &Shutdown) {
+/// Repeats while the database is unreachable: the claims may have been made, and then somebody must
+/// hear of it. Whoever waits decides for how long.
+async fn claim_all(cluster: &Cluster, number: u64, batch: Vec<Request>, shutdown: &Shutdown) {
     let (claims, answers): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .map(|request| (request.claim, request.answer))
         .unzip();
-    match cluster.databases.store.claim(cluster.node, &claims).await {
-        Ok(claimed) => {
-            for (answer, claimed) in answers.into_iter().zip(claimed) {
-                // Whoever has gone away finds its claim ended by the next one.
-                let _ = answer.send(Ok(claimed));
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let store = &cluster.databases.store;
+        match store.claim(cluster.node, number, &claims).await {
+            Ok(claimed) => {
+                for (answer, claimed) in answers.into_iter().zip(claimed) {
+                    // Who waits for it does so to the end, unless the process is ending.
+                    let _ = answer.send(Ok(claimed));
+                }
+                return;
+            }
+            Err(StoreError::Fenced) => {
+                shutdown.fail(super::membership::FENCED.to_owned());
+                return;
+            }
+            Err(error) if error.is_transient() => {
+                warn!(error = %chain(&error), count = answers.len(), "clients not claimed, will repeat");
+            }
+            Err(error) => {
+                error!(error = %chain(&error), count = answers.len(), "clients refused: the database refused their claims");
+                for answer in answers {
+                    let _ = answer.send(Err(ClaimError::Unavailable));
+                }
+                return;
             }
         }
-        Err(StoreError::Fenced) => shutdown.fail(super::membership::FENCED.to_owned()),
-        Err(error) => {
-            warn!(error = %chain(&error), count = answers.len(), "clients refused: claims failed");
-            for answer in answers {
-                let _ = answer.send(Err(ClaimError::Unavailable));
-            }
-        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }

@@ -306,9 +306,10 @@ impl Lane {
                     return;
                 }
             }
-            let Some((number, filling)) = next else {
+            let Some((number, mut filling)) = next else {
                 continue;
             };
+            filling.batch.number = number;
             let Some(committed) = commit(&cluster, &filling.batch, &shutdown).await else {
                 return;
             };
@@ -318,7 +319,7 @@ impl Lane {
     }
 }
 
-/// Repeats until the batch is durable. `None` if it never will be: the process is ending.
+/// Repeats until the batch is durable; its number sees to it that it becomes so once. `None` if it never will be: the process is ending.
 async fn commit(cluster: &Cluster, batch: &Batch, shutdown: &Shutdown) -> Option<Committed> {
     let mut pause = Duration::from_millis(20);
     loop {

@@ -85,7 +85,9 @@ pub struct Mqtt {
     /// 10 ms to 1 h.
     #[serde(with = "humantime_serde")]
     pub publish_burst: Duration,
-    /// How long a client may take from connecting to a complete CONNECT, 1 s to 10 min.
+    /// How long a client may take from connecting to a complete CONNECT, and then to authenticate;
+    /// and how long it waits for its session when the database does not answer or the node that has it
+    /// does not hand it over, until it is refused with 0x88. 1 s to 10 min.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
 }

@@ -15,6 +15,11 @@ use mqtt::{
     ConnAck, ConnAckProperties, Connect, Packet, PacketId, ProtocolVersion, Qos, ReasonCode, Str,
 };
 
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
 use super::{
     Rooms,
     auth::{Authenticated, fits},
@@ -117,14 +122,7 @@ pub(crate) async fn connect(
         expiry_interval,
         will: packet.will.as_ref().map(|will| new_will(&client_id, will)),
     };
-    let mut claimed = rooms
-        .registry
-        .claim(&rooms.cluster, &client_id, claim, &outbox)
-        .await?;
-    if let Err(error) = take_over(rooms, &client_id, &mut claimed).await {
-        give_up(rooms, &client_id, &claimed, expiry_interval);
-        return Err(error.into());
-    }
+    let claimed = obtain(rooms, &client_id, claim, &outbox).await?;
     rooms.router.attach(Attachment {
         session: claimed.session,
         client_id: client_id.clone(),
@@ -214,6 +212,53 @@ fn check_limits(settings: &Mqtt, packet: &Connect) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Claims the client and waits for its previous owner, for as long as `mqtt.connect_timeout`.
+///
+/// It goes on in the background then: the claim may have been made, or will be, and the previous
+/// owner goes away; so the session must be let go afterwards.
+async fn obtain(
+    rooms: &Arc<Rooms>,
+    client_id: &Str,
+    claim: Claim,
+    outbox: &Arc<Outbox>,
+) -> Result<Claimed, ClaimError> {
+    let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
+    let turn = timeout_at(deadline, rooms.registry.turn(client_id));
+    let turn = turn.await.map_err(|_| ClaimError::Unavailable)?;
+    let (answer, mut receiver) = oneshot::channel();
+    let (rooms_there, client_id, outbox) =
+        (Arc::clone(rooms), client_id.clone(), Arc::clone(outbox));
+    rooms.shutdown.spawn(async move {
+        let rooms = rooms_there;
+        let _turn = turn;
+        let expiry_interval = claim.expiry_interval;
+        let claimed = rooms
+            .registry
+            .claim(&rooms.cluster, &client_id, claim, &outbox);
+        let result = match claimed.await {
+            Ok(mut claimed) => match take_over(&rooms, &client_id, &mut claimed).await {
+                Ok(()) => Ok(claimed),
+                Err(error) => {
+                    give_up(&rooms, &client_id, &claimed, expiry_interval).await;
+                    Err(error)
+                }
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(Ok(claimed)) = answer.send(result) {
+            give_up(&rooms, &client_id, &claimed, expiry_interval).await;
+        }
+    });
+    let answer = match timeout_at(deadline, &mut receiver).await {
+        Ok(answer) => answer.ok(),
+        Err(_) => {
+            receiver.close();
+            receiver.try_recv().ok()
+        }
+    };
+    answer.unwrap_or(Err(ClaimError::Unavailable))
+}
+
 /// Waits until the previous owner has handed over [MQTT-3.1.4-3], and reads what it left.
 async fn take_over(
     rooms: &Rooms,
@@ -240,8 +285,9 @@ async fn take_over(
     Ok(())
 }
 
-/// The claim leads to nothing: the session goes on waiting for its client.
-fn give_up(rooms: &Rooms, client_id: &Str, claimed: &Claimed, expiry_interval: u32) {
+/// The claim leads to nothing: the session goes on waiting for its client. Returns when that is
+/// durable.
+async fn give_up(rooms: &Rooms, client_id: &Str, claimed: &Claimed, expiry_interval: u32) {
     let detached = Detached {
         session: claimed.session,
         client_id: client_id.as_str().to_owned(),
@@ -249,9 +295,10 @@ fn give_up(rooms: &Rooms, client_id: &Str, claimed: &Claimed, expiry_interval: u
         expiry_interval,
         will: WillFate::Discard,
     };
-    rooms.cluster.durable.add(Urgency::Later, |filling| {
+    let ticket = rooms.cluster.durable.add(Urgency::Later, |filling| {
         filling.change(|batch| batch.detached.push(detached));
     });
+    rooms.cluster.progress.reach(ticket).await;
     rooms.registry.finish(client_id, claimed.epoch);
 }
 

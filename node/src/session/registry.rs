@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use ibc::{Claim, Claimed, Epoch};
 use mqtt::{ReasonCode, Str};
 use tokio::sync::watch;
@@ -17,6 +17,8 @@ use crate::{
 /// in the database, so that whoever comes next can wait for that.
 pub(crate) struct Registry {
     clients: Mutex<AHashMap<Str, Client>>,
+    /// Clients of whom a connection is being made.
+    turns: Arc<Turns>,
     changed: watch::Sender<()>,
 }
 
@@ -37,6 +39,7 @@ impl Default for Registry {
     fn default() -> Self {
         Self {
             clients: Mutex::default(),
+            turns: Arc::default(),
             changed: watch::Sender::new(()),
         }
     }
@@ -45,6 +48,19 @@ impl Default for Registry {
 impl Registry {
     fn lock(&self) -> MutexGuard<'_, AHashMap<Str, Client>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when no other connection of the client is being made here. Cancel safe.
+    pub(crate) async fn turn(&self, client_id: &Str) -> Turn {
+        let mut changed = self.turns.changed.subscribe();
+        while !self.turns.lock().insert(client_id.clone()) {
+            // The sender lives as long as we do.
+            let _ = changed.changed().await;
+        }
+        Turn {
+            turns: Arc::clone(&self.turns),
+            client_id: client_id.clone(),
+        }
     }
 
     /// Claims a client ID for a connection whose mailbox is `outbox`. Not cancel safe.
@@ -167,6 +183,41 @@ impl Registry {
             outbox.control(Control::Close(reason_code));
         }
         outboxes.len()
+    }
+}
+
+/// Clients of whom a connection is being made: one at a time, because what becomes of one, when the
+/// database does not answer, must be settled before the next.
+struct Turns {
+    clients: Mutex<AHashSet<Str>>,
+    changed: watch::Sender<()>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            clients: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
+    }
+}
+
+impl Turns {
+    fn lock(&self) -> MutexGuard<'_, AHashSet<Str>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to make a connection of a client, until it is dropped.
+pub(crate) struct Turn {
+    turns: Arc<Turns>,
+    client_id: Str,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.lock().remove(&self.client_id);
+        self.turns.changed.send_replace(());
     }
 }
 
