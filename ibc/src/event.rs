@@ -120,6 +120,9 @@ pub enum Event {
     },
     /// This node is dead and its clients were let go.
     Buried(NodeId),
+    /// All frames of the stream to the sender up to this one have been applied there: they need not be
+    /// written again when the database has crashed.
+    Applied(i64),
 }
 
 /// See [`Event::MemberAdded`].
@@ -207,6 +210,7 @@ impl Event {
             Self::Evicted { .. } => 19,
             Self::Retained { .. } => 20,
             Self::Buried(_) => 21,
+            Self::Applied(_) => 24,
         }
     }
 
@@ -286,6 +290,7 @@ impl Event {
                 frame.extend_from_slice(record.as_deref().unwrap_or_default());
             }
             Self::Buried(node) => frame.put_i64(node.0),
+            Self::Applied(sequence) => frame.put_i64(*sequence),
         }
     }
 
@@ -353,6 +358,7 @@ impl Event {
                 }
             }
             21 => Self::Buried(NodeId(r.i64()?)),
+            24 => Self::Applied(r.i64()?),
             _ => return Ok(None),
         }))
     }

@@ -109,6 +109,7 @@ pub(crate) fn every_kind() -> Vec<Event> {
             record: None,
         },
         Event::Buried(NodeId(8)),
+        Event::Applied(9),
     ]
 }
 

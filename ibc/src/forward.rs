@@ -71,6 +71,10 @@ pub trait Forward: Send + Sync + 'static {
     /// second.
     async fn vacuum(&self) -> Result<(), StoreError>;
 
+    /// Another number than before means that frames which were there have been lost, in a crash of the
+    /// database. The sender appends again what it was not told to be applied.
+    async fn life(&self) -> Result<i64, StoreError>;
+
     /// Returns when the doorbell rang, or after `patience` without it. A ring that came since the
     /// last call returns at once. Cancel safe.
     async fn wait(&self, node: NodeId, patience: std::time::Duration) -> Result<(), StoreError>;

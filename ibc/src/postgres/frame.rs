@@ -77,6 +77,15 @@ const CONSUME: &str = "
 /// autovacuum comes once a minute at best.
 const VACUUM: &str = "vacuum (skip_locked, truncate off) frame";
 
+/// The row of `frame_life` is lost with the frames; whoever finds none makes a new one.
+const LIFE: &str = "
+    with made as (
+        insert into frame_life (id) select nextval('frame_life_id')
+         where not exists (select 1 from frame_life)
+        on conflict do nothing
+        returning id)
+    select id from made union all select id from frame_life limit 1";
+
 /// `$1` limit. Frames to nodes that are dead or unknown. Jumps from destination to destination.
 const SWEEP: &str = "
     with recursive destinations (destination) as (
@@ -262,6 +271,19 @@ impl Streams {
         }
         is_much
     }
+}
+
+/// See [`Forward::life`](crate::Forward::life).
+pub(super) async fn life(c: &mut PgConnection) -> Result<i64, StoreError> {
+    for _ in 0..TRIES {
+        let id: Option<i64> = sqlx::query_scalar(LIFE).fetch_optional(&mut *c).await?;
+        // Another node makes the row at this moment.
+        match id {
+            Some(id) => return Ok(id),
+            None => sleep(PAUSE).await,
+        }
+    }
+    Err(sqlx::Error::PoolTimedOut.into())
 }
 
 /// Deletes at most `limit` frames that nobody will read.

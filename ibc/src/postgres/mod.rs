@@ -257,6 +257,10 @@ impl Forward for Postgres {
         }
     }
 
+    async fn life(&self) -> Result<i64, StoreError> {
+        on_connection!(self, c => frame::life(c))
+    }
+
     async fn wait(&self, node: NodeId, patience: Duration) -> Result<(), StoreError> {
         let result = self.doorbell.wait(node, patience).await;
         self.streams.look();

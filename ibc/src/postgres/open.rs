@@ -28,7 +28,7 @@ pub(super) struct Opened {
 }
 
 /// In order; the first has number 1.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (
         "shared state",
         include_str!("../../migrations/postgres/0001_shared_state.sql"),
@@ -44,6 +44,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
     (
         "outcomes",
         include_str!("../../migrations/postgres/0004_outcomes.sql"),
+    ),
+    (
+        "life of frames",
+        include_str!("../../migrations/postgres/0005_life_of_frames.sql"),
     ),
 ];
 

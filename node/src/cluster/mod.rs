@@ -11,6 +11,7 @@ mod lane;
 mod membership;
 mod outgoing;
 mod progress;
+mod stream;
 
 use std::{sync::Arc, time::Duration};
 

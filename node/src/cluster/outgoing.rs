@@ -1,7 +1,6 @@
 //! What other nodes must be told, packed into frames per commit.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -10,114 +9,48 @@ use std::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use bytes::Bytes;
-use ibc::{Frame, FrameWriter, MessageRecord, NodeId, StoreError, event::Event};
+use ibc::{Forward, Frame, MessageRecord, NodeId, StoreError, event::Event};
+use mqtt::Qos;
 use tokio::sync::{Notify, watch};
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::{Cluster, Ticket};
+use super::{
+    Cluster, Ticket,
+    stream::{Stream, Worth},
+};
 use crate::{shutdown::Shutdown, telemetry::chain};
 
 /// Publishers wait, and QoS 0 is dropped, when this much has piled up.
 const FULL_BYTES: usize = 32 << 20;
 
-/// About as much goes to each peer in one commit: a receiver reads the first frames while the next
-/// are being written.
-const COMMIT_BYTES: usize = 256 * 1024;
+/// Publishers wait too when other nodes have not confirmed this much.
+const FULL_KEPT_BYTES: usize = 64 << 20;
+
+/// Frames written again in one statement.
+const AGAIN: usize = 512;
+
+/// How often a node looks whether the database has crashed and lost its frames.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Events on their way to other nodes, one stream for each.
 pub(crate) struct Outgoing {
     state: Mutex<State>,
-    /// What is in the streams; changed under the lock only.
+    /// What is in the streams and not in the database; changed under the lock only.
     bytes: AtomicUsize,
+    /// What other nodes have not confirmed; changed under the lock only.
+    kept_bytes: AtomicUsize,
     work: Notify,
     confirmations: watch::Sender<u64>,
 }
 
 struct State {
-    peers: AHashMap<NodeId, Peer>,
+    peers: AHashMap<NodeId, Stream>,
     /// Nodes that were peers and are dead: what is heard of them late must not revive them.
     gone: AHashSet<NodeId>,
     /// The batch that is being filled.
     number: u64,
-}
-
-#[derive(Default)]
-struct Peer {
-    closed: VecDeque<Body>,
-    open: FrameWriter,
-    /// The batch in which the first event of the open frame came up.
-    opened: u64,
-    /// The last frame given to the database.
-    sequence: i64,
-    sync_sent: u64,
-    /// Nothing was added after the last [`Event::Sync`].
-    is_synced: bool,
-    sync_confirmed: u64,
-}
-
-/// The events of a frame.
-struct Body {
-    /// The batch in which the first of them came up.
-    first: u64,
-    bytes: Bytes,
-}
-
-impl Peer {
-    /// Appends with `put` what takes at most `most` bytes. Returns how many it took.
-    fn add(&mut self, number: u64, most: usize, put: impl FnOnce(&mut FrameWriter)) -> usize {
-        if self.open.len() + most > Frame::MOST_BYTES {
-            self.close();
-        }
-        let before = self.open.len();
-        if before == 0 {
-            self.opened = number;
-        }
-        put(&mut self.open);
-        self.is_synced = false;
-        self.open.len() - before
-    }
-
-    fn add_event(&mut self, number: u64, event: &[u8]) -> usize {
-        self.add(number, event.len(), |frame| frame.put(event))
-    }
-
-    fn close(&mut self) {
-        if !self.open.is_empty() {
-            self.closed.push_back(Body {
-                first: self.opened,
-                bytes: self.open.take(),
-            });
-        }
-    }
-
-    /// What goes into the next commit.
-    fn take(&mut self) -> Vec<Bytes> {
-        let mut bodies = Vec::new();
-        let mut bytes = 0;
-        while bytes < COMMIT_BYTES {
-            if self.closed.is_empty() {
-                self.close();
-            }
-            let Some(body) = self.closed.pop_front() else {
-                break;
-            };
-            bytes += body.bytes.len();
-            bodies.push(body.bytes);
-        }
-        bodies
-    }
-
-    fn bytes(&self) -> usize {
-        let closed: usize = self.closed.iter().map(|body| body.bytes.len()).sum();
-        closed + self.open.len()
-    }
-
-    /// The batch of the oldest event that is left.
-    fn first(&self) -> Option<u64> {
-        let open = (!self.open.is_empty()).then_some(self.opened);
-        self.closed.front().map(|body| body.first).or(open)
-    }
+    /// Somebody may wait for it, even if the peers that it was for are gone.
+    is_awaited: bool,
 }
 
 /// What each peer must have confirmed.
@@ -130,10 +63,12 @@ impl Outgoing {
             peers: AHashMap::new(),
             gone: AHashSet::new(),
             number: 1,
+            is_awaited: false,
         };
         Self {
             state: Mutex::new(state),
             bytes: AtomicUsize::new(0),
+            kept_bytes: AtomicUsize::new(0),
             work: Notify::new(),
             confirmations: watch::Sender::new(0),
         }
@@ -146,20 +81,24 @@ impl Outgoing {
     /// Adds `event` to the streams to `peers`; those that are no peers are left out. The ticket
     /// is reached when the frames are committed.
     pub(crate) fn send_to(&self, peers: &[NodeId], event: &Event) -> Ticket {
-        let event = event.encoded();
-        self.add(peers, |peer, number| peer.add_event(number, &event))
+        let (worth, event) = (Worth::of(event), event.encoded());
+        self.add(peers, |peer, number| peer.add_event(number, worth, &event))
     }
 
     /// Adds the message to the streams to `peers`, as [`Event::Message`].
     pub(crate) fn forward(&self, peers: &[NodeId], record: &MessageRecord) -> Ticket {
         let most = record.size_hint();
+        let worth = match record.message.qos {
+            Qos::AtMostOnce => Worth::AtMostOnce,
+            Qos::AtLeastOnce | Qos::ExactlyOnce => Worth::AtLeastOnce,
+        };
         self.add(peers, |peer, number| {
-            peer.add(number, most, |frame| frame.put_message(record))
+            peer.add(number, worth, most, |frame| frame.put_message(record))
         })
     }
 
     /// Calls `add` for each of `peers`, with the number of the batch.
-    fn add(&self, peers: &[NodeId], add: impl Fn(&mut Peer, u64) -> usize) -> Ticket {
+    fn add(&self, peers: &[NodeId], add: impl Fn(&mut Stream, u64) -> usize) -> Ticket {
         let mut state = self.lock();
         let number = state.number;
         let mut added = 0;
@@ -179,7 +118,8 @@ impl Outgoing {
     }
 
     /// Unlocks, and wakes the writer if it had nothing to do.
-    fn added(&self, state: MutexGuard<'_, State>, bytes: usize) {
+    fn added(&self, mut state: MutexGuard<'_, State>, bytes: usize) {
+        state.is_awaited |= bytes > 0;
         let before = self.bytes.load(Ordering::Relaxed);
         self.bytes.store(before + bytes, Ordering::Relaxed);
         drop(state);
@@ -205,7 +145,7 @@ impl Outgoing {
         if state.gone.contains(&node) || state.peers.contains_key(&node) {
             return false;
         }
-        state.peers.insert(node, Peer::default());
+        state.peers.insert(node, Stream::default());
         true
     }
 
@@ -215,8 +155,10 @@ impl Outgoing {
         if let Some(peer) = state.peers.remove(&node) {
             self.bytes.fetch_sub(peer.bytes(), Ordering::Relaxed);
         }
+        self.weigh(&state);
         state.gone.insert(node);
         drop(state);
+        self.work.notify_one();
         self.confirmations.send_modify(|count| *count += 1);
     }
 
@@ -235,7 +177,8 @@ impl Outgoing {
             if !peer.is_synced {
                 peer.sync_sent += 1;
                 let asked = peer.sync_sent;
-                added += peer.add_event(number, &Event::Sync(asked).encoded());
+                let event = Event::Sync(asked);
+                added += peer.add_event(number, Worth::of(&event), &event.encoded());
                 peer.is_synced = true;
             }
             wanted.push((*node, peer.sync_sent));
@@ -253,7 +196,8 @@ impl Outgoing {
             if let Some(peer) = state.peers.get_mut(node) {
                 peer.sync_sent += 1;
                 let asked = peer.sync_sent;
-                added += peer.add_event(number, &Event::Sync(asked).encoded());
+                let event = Event::Sync(asked);
+                added += peer.add_event(number, Worth::of(&event), &event.encoded());
             }
         }
         self.added(state, added);
@@ -288,9 +232,25 @@ impl Outgoing {
         self.confirmations.subscribe()
     }
 
+    /// Takes from `node` that it has applied all frames up to `sequence`.
+    pub(crate) fn applied(&self, node: NodeId, sequence: i64) {
+        let mut state = self.lock();
+        if let Some(peer) = state.peers.get_mut(&node) {
+            peer.applied(sequence);
+        }
+        self.weigh(&state);
+    }
+
+    /// Called with the lock held when what is kept has changed.
+    fn weigh(&self, state: &State) {
+        let kept = state.peers.values().map(Stream::kept_bytes).sum();
+        self.kept_bytes.store(kept, Ordering::Relaxed);
+    }
+
     /// Whether QoS 0 should be dropped and others should wait.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= FULL_BYTES
+            || self.kept_bytes.load(Ordering::Relaxed) >= FULL_KEPT_BYTES
     }
 
     fn is_empty(&self) -> bool {
@@ -300,18 +260,18 @@ impl Outgoing {
     /// The frames of the next commit, and the last batch that is complete with it.
     fn cut(&self) -> Option<(u64, Vec<Frame>)> {
         let mut state = self.lock();
-        if self.is_empty() {
+        if self.is_empty() && !state.is_awaited {
             return None;
         }
         let mut number = state.number;
         state.number += 1;
+        state.is_awaited = false;
         let mut frames = Vec::new();
         let mut taken = 0;
         for (node, peer) in &mut state.peers {
-            for body in peer.take() {
+            for (sequence, body) in peer.take() {
                 taken += body.len();
-                peer.sequence += 1;
-                let (destination, sequence) = (*node, peer.sequence);
+                let destination = *node;
                 frames.push(Frame {
                     destination,
                     sequence,
@@ -325,7 +285,25 @@ impl Outgoing {
             }
         }
         self.bytes.fetch_sub(taken, Ordering::Relaxed);
+        self.weigh(&state);
         Some((number, frames))
+    }
+
+    /// All frames given to the database that have not been confirmed.
+    fn again(&self) -> Vec<Frame> {
+        let state = self.lock();
+        let mut frames = Vec::new();
+        for (node, peer) in &state.peers {
+            for (sequence, body) in peer.again() {
+                let destination = *node;
+                frames.push(Frame {
+                    destination,
+                    sequence,
+                    body,
+                });
+            }
+        }
+        frames
     }
 }
 
@@ -335,10 +313,19 @@ pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
     let Some(forward) = cluster.databases.forward.clone() else {
         return;
     };
+    let mut table = Table::default();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let Some((number, frames)) = outgoing.cut() else {
             tokio::select! {
                 () = outgoing.work.notified() => continue,
+                _ = look.tick() => {
+                    if let Err(error) = table.look(&cluster, &*forward).await {
+                        warn!(error = %chain(&error), "frames not looked after, will repeat");
+                    }
+                    continue;
+                }
                 () = shutdown.stopped() => {}
             }
             if outgoing.is_empty() {
@@ -347,18 +334,13 @@ pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
             continue;
         };
         let mut pause = Duration::from_millis(20);
-        loop {
-            match forward.append(cluster.node, &frames).await {
-                Ok(()) => break,
-                Err(StoreError::Fenced) => {
-                    shutdown.fail(super::membership::FENCED.to_owned());
-                    return;
-                }
-                Err(error) => {
-                    warn!(error = %chain(&error), "frames not forwarded, will repeat");
-                    cluster.metrics.commit_retries.inc();
-                }
+        while let Err(error) = table.append(&cluster, &*forward, &frames).await {
+            if matches!(error, StoreError::Fenced) {
+                shutdown.fail(super::membership::FENCED.to_owned());
+                return;
             }
+            warn!(error = %chain(&error), "frames not forwarded, will repeat");
+            cluster.metrics.commit_retries.inc();
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
@@ -370,13 +352,57 @@ pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
     }
 }
 
+/// The table of frames, as far as this node knows it.
+#[derive(Default)]
+struct Table {
+    /// See [`Forward::life`].
+    life: Option<i64>,
+    /// A call has failed: perhaps the database has crashed.
+    is_suspect: bool,
+}
+
+impl Table {
+    async fn append(
+        &mut self,
+        cluster: &Cluster,
+        forward: &dyn Forward,
+        frames: &[Frame],
+    ) -> Result<(), StoreError> {
+        if self.is_suspect {
+            self.look(cluster, forward).await?;
+        }
+        let result = forward.append(cluster.node, frames).await;
+        self.is_suspect = result.is_err();
+        result
+    }
+
+    /// Writes what was lost again, before anything new.
+    async fn look(&mut self, cluster: &Cluster, forward: &dyn Forward) -> Result<(), StoreError> {
+        self.is_suspect = true;
+        let life = forward.life().await?;
+        if self.life.is_some_and(|known| known != life) {
+            let frames = cluster.outgoing.again();
+            info!(
+                frames = frames.len(),
+                "the database has crashed, frames are written again"
+            );
+            for part in frames.chunks(AGAIN) {
+                forward.append(cluster.node, part).await?;
+            }
+        }
+        self.life = Some(life);
+        self.is_suspect = false;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use bytes::Bytes;
 
-    use super::*;
+    use super::{super::stream::COMMIT_BYTES, *};
 
     const A: NodeId = NodeId(1);
     const B: NodeId = NodeId(2);
@@ -441,8 +467,11 @@ mod tests {
     #[test]
     fn a_dead_peer_takes_its_backlog_with_it_and_does_not_come_back() {
         let outgoing = outgoing();
-        outgoing.send_to(&[A], &message(200_000));
+        let ticket = outgoing.send_to(&[A], &message(200_000));
         outgoing.remove_peer(A);
+        let (number, frames) = outgoing.cut().unwrap();
+        assert!(number >= ticket.forwarded, "nobody waits for the dead");
+        assert!(frames.is_empty());
         assert!(outgoing.cut().is_none());
         assert!(!outgoing.add_peer(A));
         assert_eq!(

@@ -39,6 +39,11 @@ impl Progress {
         self.0.send_modify(|ticket| ticket.forwarded = number);
     }
 
+    /// Whoever waits for room looks again.
+    pub(crate) fn nudge(&self) {
+        self.0.send_modify(|_| {});
+    }
+
     /// Returns when what `ticket` stands for is committed. Cancel safe.
     pub(crate) async fn reach(&self, ticket: Ticket) {
         let mut watch = self.0.subscribe();

@@ -102,6 +102,10 @@ impl Feed {
                 }
             }
             Event::Buried(node) => self.gone(node),
+            Event::Applied(sequence) => {
+                self.rooms.cluster.outgoing.applied(source, sequence);
+                self.rooms.cluster.progress.nudge();
+            }
         }
     }
 

@@ -32,6 +32,9 @@ const TOPICS: usize = 4096;
 /// Consumed frames are deleted this often.
 const CLEAN: Duration = Duration::from_millis(200);
 
+/// Frames that were lost in a crash of the database are written again within this time.
+const GAP: Duration = Duration::from_secs(15);
+
 /// The table of frames is vacuumed at most this often, and for a twentieth of the time.
 const VACUUM: Duration = Duration::from_millis(200);
 
@@ -45,6 +48,10 @@ pub(crate) struct Feed {
     topics: TopicCache,
     cleaned: Instant,
     is_dirty: bool,
+    /// Sources that have not been told how far they are applied.
+    unconfirmed: AHashSet<NodeId>,
+    /// Since when frames are missing.
+    gap_since: Option<Instant>,
     is_learned: bool,
     /// What is to be given to others once the routes are known.
     orphans: Vec<SharedEntry>,
@@ -64,6 +71,8 @@ impl Feed {
             topics: TopicCache::with_capacity(TOPICS),
             cleaned: Instant::now(),
             is_dirty: false,
+            unconfirmed: AHashSet::new(),
+            gap_since: None,
             is_learned: false,
             orphans: Vec::new(),
             must_learn: false,
@@ -117,14 +126,16 @@ impl Feed {
         let mut next = forward.read(node, &self.cursors(), FRAMES).await;
         loop {
             let page = match next {
-                Ok(page) if page.is_empty() => return,
-                Ok(page) => page,
+                Ok(page) => self.whole(page),
                 Err(error) => {
                     warn!(error = %chain(&error), "frames not read, will repeat");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     return;
                 }
             };
+            if page.is_empty() {
+                return;
+            }
             let ahead = self.cursors_after(&page);
             let consumed = self.start_clean();
             let (read, cleaned, ()) = tokio::join!(
@@ -146,25 +157,68 @@ impl Feed {
         }
     }
 
+    /// Leaves out what is behind a gap: a crash of the database has lost frames, and their source, when
+    /// it has noticed, writes them again.
+    fn whole(&mut self, page: Vec<ReceivedFrame>) -> Vec<ReceivedFrame> {
+        let mut next: AHashMap<NodeId, i64> = AHashMap::new();
+        let mut has_gap = false;
+        let mut whole = Vec::with_capacity(page.len());
+        for frame in page {
+            let cursor = self.cursors.get(&frame.source).copied().unwrap_or(0);
+            let next = next.entry(frame.source).or_insert(cursor + 1);
+            if frame.sequence == *next {
+                *next += 1;
+            } else if frame.sequence > *next {
+                // The last words of the dead are of no importance.
+                if !self.dead.contains(&frame.source) {
+                    has_gap = true;
+                    if !self.gives_up(&frame, *next) {
+                        continue;
+                    }
+                }
+                *next = frame.sequence + 1;
+            }
+            whole.push(frame);
+        }
+        if !has_gap {
+            self.gap_since = None;
+        }
+        whole
+    }
+
+    /// Whether frames are not waited for any longer.
+    fn gives_up(&mut self, frame: &ReceivedFrame, expected: i64) -> bool {
+        let node_id = frame.source;
+        let since = *self.gap_since.get_or_insert_with(|| {
+            warn!(%node_id, sequence = frame.sequence, expected, "frames are missing, waiting for them");
+            Instant::now()
+        });
+        let gives_up = since.elapsed() > GAP;
+        if gives_up {
+            error!(%node_id, sequence = frame.sequence, expected, "frames are missing, learning anew");
+            self.must_learn = true;
+            self.rooms.cluster.outgoing.send(node_id, &Event::Hello);
+        }
+        gives_up
+    }
+
     fn frame(&mut self, frame: ReceivedFrame) {
         let cursor = self.cursors.entry(frame.source).or_insert(0);
         if frame.sequence <= *cursor {
             return;
-        }
-        if frame.sequence != *cursor + 1 {
-            error!(node_id = %frame.source, sequence = frame.sequence, expected = *cursor + 1, "frames are missing, learning anew");
-            self.must_learn = true;
-            self.rooms
-                .cluster
-                .outgoing
-                .send(frame.source, &Event::Hello);
         }
         *cursor = frame.sequence;
         self.is_dirty = true;
         self.rooms.metrics.frames_received.inc();
         for event in Events::new(frame.body) {
             match event {
-                Ok(event) => self.apply(frame.source, event),
+                Ok(event) => {
+                    // An answer to answers would never end.
+                    if !matches!(event, Event::Applied(_)) {
+                        self.unconfirmed.insert(frame.source);
+                    }
+                    self.apply(frame.source, event);
+                }
                 Err(error) => {
                     error!(node_id = %frame.source, error = %chain(&error), "unreadable frame");
                 }
@@ -193,6 +247,12 @@ impl Feed {
         }
         self.cleaned = Instant::now();
         self.is_dirty = false;
+        for source in self.unconfirmed.drain() {
+            if let Some(sequence) = self.cursors.get(&source) {
+                let event = Event::Applied(*sequence);
+                self.rooms.cluster.outgoing.send(source, &event);
+            }
+        }
         Some(self.cursors())
     }
 
