@@ -96,7 +96,9 @@ async fn claim_all(cluster: &Cluster, batch: Vec<Request>, shutdown: &Shutdown) 
         }
         Err(StoreError::Fenced) => shutdown.fail(super::membership::FENCED.to_owned()),
         Err(error) => {
-            warn!(error = %chain(&error), count = answers.len(), "clients refused: claims failed");
+            if !cluster.outage.is_on() {
+                warn!(error = %chain(&error), count = answers.len(), "clients refused: claims failed");
+            }
             for answer in answers {
                 let _ = answer.send(Err(ClaimError::Unavailable));
             }

@@ -15,9 +15,9 @@ use std::{
 use ahash::AHashMap;
 use ibc::{Batch, Committed, NewEntry, NewMessage, RetainedChange, StoreError};
 use tokio::sync::Notify;
-use tracing::{error, warn};
+use tracing::error;
 
-use super::{Cluster, Ticket};
+use super::{Cluster, Ticket, outage::Witness};
 use crate::{delivery::Publication, shutdown::Shutdown, telemetry::chain};
 
 /// How soon a change must be committed.
@@ -329,10 +329,11 @@ async fn commit(cluster: &Cluster, batch: &Batch, shutdown: &Shutdown) -> Option
                     .metrics
                     .commit_seconds
                     .observe(started.elapsed().as_secs_f64());
+                cluster.outage.end(Witness::Lane);
                 return Some(committed);
             }
-            Err(StoreError::Unreachable(error)) => {
-                warn!(error = %chain(&error), "database unreachable, acknowledgements wait");
+            Err(error @ (StoreError::Unreachable(_) | StoreError::Disk { .. })) => {
+                cluster.outage.begin(Witness::Lane, &error);
                 cluster.metrics.commit_retries.inc();
             }
             Err(error @ (StoreError::Refused(_) | StoreError::Corrupt { .. })) => {

@@ -9,6 +9,7 @@ mod claims;
 mod evictions;
 mod lane;
 mod membership;
+mod outage;
 mod outgoing;
 mod progress;
 
@@ -21,6 +22,7 @@ pub(crate) use claims::ClaimError;
 pub(crate) use evictions::Evictions;
 pub(crate) use lane::{Lane, Urgency, Written};
 pub(crate) use membership::{MemberChange, Membership};
+pub(crate) use outage::Outage;
 pub(crate) use outgoing::{Barrier, Outgoing};
 pub(crate) use progress::{Progress, Ticket};
 
@@ -53,6 +55,8 @@ pub(crate) struct Cluster {
     pub(crate) evictions: Evictions,
     pub(crate) membership: Membership,
     pub(crate) progress: Progress,
+    /// Whether the database takes changes.
+    pub(crate) outage: Outage,
     claims: claims::Claims,
     /// Reading queues must not keep everybody else from the database.
     readers: Semaphore,
@@ -106,6 +110,7 @@ impl Cluster {
             evictions: Evictions::default(),
             membership,
             progress: Progress::default(),
+            outage: Outage::new(metrics.store_unavailable_since.clone()),
             claims,
             readers: Semaphore::new(READERS),
             metrics,
