@@ -55,14 +55,30 @@ async fn a_full_disk_names_the_file_and_is_over_when_there_is_room() {
         let mut writer = store.writer.lock().await;
         let connection = writer.link.connection().await.unwrap();
         // Less than it has is as much as it has: it cannot grow.
-        connection.execute("pragma max_page_count = 1").await.unwrap();
+        connection
+            .execute("pragma max_page_count = 1")
+            .await
+            .unwrap();
         drop(writer);
         let error = store.commit(joined.node, &batch(300)).await.unwrap_err();
         assert!(error.is_transient());
         let text = error.to_string();
-        assert!(text.starts_with("store.path: no room") && text.contains("node.db"), "{text}");
-        assert!(matches!(error, StoreError::Disk { trouble: DiskTrouble::Full, .. }));
-        assert_eq!(queued(&store).await, 10 + 300 * round, "nothing of it has happened");
+        assert!(
+            text.starts_with("store.path: no room") && text.contains("node.db"),
+            "{text}"
+        );
+        assert!(matches!(
+            error,
+            StoreError::Disk {
+                trouble: DiskTrouble::Full,
+                ..
+            }
+        ));
+        assert_eq!(
+            queued(&store).await,
+            10 + 300 * round,
+            "nothing of it has happened"
+        );
         store.commit(joined.node, &batch(300)).await.unwrap();
         assert_eq!(queued(&store).await, 10 + 300 * (round + 1));
     }

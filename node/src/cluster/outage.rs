@@ -75,7 +75,10 @@ impl Outage {
             && let Some(since) = state.since.take()
         {
             self.gauge.set(0);
-            info!(seconds = since.elapsed().as_secs(), "the database takes changes again");
+            info!(
+                seconds = since.elapsed().as_secs(),
+                "the database takes changes again"
+            );
         }
     }
 }
