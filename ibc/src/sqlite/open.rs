@@ -21,6 +21,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages written before the log is copied into the database.
 const CHECKPOINT_PAGES: &str = "4000";
+const CHECKPOINT: &str = "pragma wal_checkpoint(truncate)";
 /// Bytes of the log that stay allocated when it begins anew.
 const KEPT_LOG_BYTES: &str = "67108864";
 
@@ -79,7 +80,11 @@ pub(super) async fn open(
         .disable_statement_logging();
     let mut writer = options.connect().await.map_err(failed)?;
     match lock {
-        Some(_) => migrate(&mut writer, path).await?,
+        Some(_) => {
+            migrate(&mut writer, path).await?;
+            // With `Synchronous::Normal` too, the disk has what the run before left, and the schema.
+            writer.execute(CHECKPOINT).await.map_err(failed)?;
+        }
         None => check_version(&mut writer, path).await?,
     }
     let reading = options.clone().pragma("query_only", "on");
