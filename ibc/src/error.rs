@@ -7,6 +7,18 @@ pub enum StoreError {
     /// carried out is not known. Worth repeating.
     #[error("database unreachable")]
     Unreachable(#[source] sqlx::Error),
+    /// The disk of the embedded store is full or fails. Nothing has happened, unless the process ends
+    /// before the call is repeated: then it may have. Worth repeating: an operator may help.
+    #[error("store.path: {trouble}; the database is {path}")]
+    Disk {
+        /// What is wrong.
+        trouble: DiskTrouble,
+        /// The file.
+        path: String,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
     /// The database refused the statement. Not worth repeating unchanged.
     #[error("database refused a statement")]
     Refused(#[source] sqlx::Error),
@@ -22,31 +34,80 @@ pub enum StoreError {
     },
 }
 
+/// What is wrong with the disk of the embedded store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DiskTrouble {
+    /// ENOSPC.
+    #[error("no room is left on the file system, make room")]
+    Full,
+    /// It cannot be read, written or opened; such as EIO, EDQUOT, EMFILE.
+    #[error("the file system does not do what it is told, see the log of the kernel")]
+    Failing,
+}
+
+impl DiskTrouble {
+    pub(crate) fn of(error: &sqlx::Error) -> Option<Self> {
+        match sqlite_code(error)? {
+            SQLITE_FULL => Some(Self::Full),
+            SQLITE_IOERR | SQLITE_CANTOPEN => Some(Self::Failing),
+            _ => None,
+        }
+    }
+}
+
 impl StoreError {
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable(_))
+        matches!(self, Self::Unreachable(_) | Self::Disk { .. })
     }
+}
+
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_LOCKED: u32 = 6;
+const SQLITE_NOMEM: u32 = 7;
+const SQLITE_IOERR: u32 = 10;
+const SQLITE_FULL: u32 = 13;
+const SQLITE_CANTOPEN: u32 = 14;
+const SQLITE_PROTOCOL: u32 = 15;
+
+/// The primary result code, if `error` is one of SQLite. Extended ones have it in the lowest byte.
+fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    let error = error.as_database_error()?;
+    error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    let code: u32 = error.code()?.parse().ok()?;
+    Some(code & 0xff)
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let transient = match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
+        let transient = match (&error, sqlite_code(&error)) {
+            (_, Some(code)) => matches!(
+                code,
+                SQLITE_BUSY
+                    | SQLITE_LOCKED
+                    | SQLITE_NOMEM
+                    | SQLITE_IOERR
+                    | SQLITE_FULL
+                    | SQLITE_CANTOPEN
+                    | SQLITE_PROTOCOL
+            ),
+            (
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed,
+                None,
+            ) => true,
             // 08 connection, 40 rollback (deadlock, serialization), 53 resources, 57 operator
             // intervention (shutdown), 25006 read-only during a failover.
-            sqlx::Error::Database(db) => db.code().is_some_and(|code| {
+            (sqlx::Error::Database(db), None) => db.code().is_some_and(|code| {
                 ["08", "40", "53", "57"]
                     .iter()
                     .any(|class| code.starts_with(class))
                     || code == "25006"
-                    || code == "5" // SQLITE_BUSY
             }),
             _ => false,
         };

@@ -26,7 +26,7 @@ pub use batch::{
     Acknowledged, Batch, Committed, Detached, Moved, NewEntry, NewMessage, ReceivedId,
     RetainedChange, Sent, SubscriptionChange, WillFate, WillKey,
 };
-pub use error::{OpenError, StoreError};
+pub use error::{DiskTrouble, OpenError, StoreError};
 pub use forward::{Cursor, Forward, Frame, ReceivedFrame};
 pub use frame::{Events, FrameWriter};
 pub use id::{EntryId, Epoch, MessageId, NodeId, SessionId};

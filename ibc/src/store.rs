@@ -13,7 +13,7 @@ use crate::{
 /// What all nodes agree on, because it is in the database.
 ///
 /// Every method is one transaction: after an error nothing of it has happened, except after
-/// [`StoreError::Unreachable`], when it may have. Methods are not cancel safe: run them in a task
+/// [`StoreError::Unreachable`], when it may have, and [`StoreError::Disk`], which says when. Methods are not cancel safe: run them in a task
 /// that is never dropped half-way.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {

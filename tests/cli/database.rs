@@ -162,6 +162,7 @@ async fn the_log_does_not_show_the_password_of_the_database() {
         name: "secretive".to_owned(),
         database_url: url,
         settings: vec!["log.level=debug".to_owned()],
+        ..harness::Options::default()
     })
     .await;
     node.stop().await;

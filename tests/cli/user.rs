@@ -177,6 +177,7 @@ async fn users_of_a_cluster_need_no_node() {
         name: "a".to_owned(),
         database_url: database.url(),
         settings: vec!["auth.mode=default".to_owned()],
+        ..harness::Options::default()
     })
     .await;
     node.builder("x")

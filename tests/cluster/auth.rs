@@ -64,6 +64,7 @@ async fn authentication_fails_closed_while_the_database_is_away() {
         settings: ["auth.mode=default", "cluster.lease=60s"]
             .map(str::to_owned)
             .to_vec(),
+        ..harness::Options::default()
     })
     .await;
     node.add_user("anna", "secret").await;

@@ -10,6 +10,8 @@ use crate::watch::Footprint;
 const MIB: u64 = 1024 * 1024;
 /// Largest packet that the nodes accept: one of 20 MB and some more.
 pub const MAXIMUM_PACKET_SIZE: usize = 21 * 1024 * 1024;
+/// What may wait for one client.
+const MAXIMUM_QUEUED_BYTES: u64 = 8 * MIB;
 /// Connections that a node opens to its database when there is much to do, and some of a moment.
 const MORE_FILES: usize = 8 + 4;
 
@@ -19,6 +21,7 @@ fn settings() -> Vec<String> {
     [
         format!("mqtt.server_maximum_packet_size={MAXIMUM_PACKET_SIZE}"),
         "mqtt.max_queued_messages=1000".to_owned(),
+        format!("mqtt.max_queued_bytes={MAXIMUM_QUEUED_BYTES}"),
         "mqtt.server_topic_alias_maximum=50".to_owned(),
         "mqtt.connect_timeout=2s".to_owned(),
         "listener.max_connections=3000".to_owned(),
@@ -31,16 +34,16 @@ fn settings() -> Vec<String> {
 /// Most memory that a node may take with these settings, whatever clients do, in bytes.
 ///
 /// - 200 MiB: the program, its routes and retained messages, the database's caches;
-/// - for each of the `heavy` packets of megabytes under way four times the largest packet: the
-///   input buffer and the larger one it is moved to, the output of whoever gets the message, and
-///   one that has just been let go;
-/// - for each of 60 other connections that do their worst at once (six attackers with up to ten):
-///   a full queue of 1000 messages of 1.5 KiB, output up to the mark of 256 KiB where nothing more
-///   is read and as much beyond it, and 50 aliases of 64 KiB;
+/// - for each of the `heavy` attacks with packets of megabytes under way four times the largest
+///   packet: the input buffer and the larger one it is moved to, the output of whoever gets the
+///   message, and one that has just been let go;
+/// - for each of 24 connections that do their worst at once (six attackers with up to four): a full
+///   queue, output up to the mark of 256 KiB where nothing more is read and as much beyond it, and
+///   50 aliases of 64 KiB;
 /// - 3000 connections with nothing to say at 64 KiB.
 const fn most_bytes(heavy: u64) -> u64 {
-    let worst = 1000 * 1536 + 2 * 256 * 1024 + 50 * 64 * 1024;
-    200 * MIB + heavy * 4 * MAXIMUM_PACKET_SIZE as u64 + 60 * worst + 3000 * 64 * 1024
+    let worst = MAXIMUM_QUEUED_BYTES + 2 * 256 * 1024 + 50 * 64 * 1024;
+    200 * MIB + heavy * 4 * MAXIMUM_PACKET_SIZE as u64 + 24 * worst + 3000 * 64 * 1024
 }
 
 /// One node on SQLite, or several on Postgres.

@@ -138,7 +138,12 @@ impl Client {
             .expect("no packet came")
     }
 
-    async fn next_packet(&mut self) -> Option<Packet> {
+    /// The same, whenever it comes. Cancel safe.
+    ///
+    /// # Panics
+    ///
+    /// If it is malformed.
+    pub async fn next_packet(&mut self) -> Option<Packet> {
         loop {
             let decoded = self.decoder.decode(&mut self.incoming);
             match decoded.unwrap_or_else(|error| panic!("the server sent nonsense: {error}")) {

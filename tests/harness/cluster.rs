@@ -60,6 +60,7 @@ impl Cluster {
             name: char::from(b'a' + u8::try_from(index).unwrap()).to_string(),
             database_url: self.database.url(),
             settings: self.settings.clone(),
+            ..Options::default()
         }
     }
 

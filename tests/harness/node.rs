@@ -15,6 +15,8 @@ pub struct Options {
     pub database_url: String,
     /// `KEY=VALUE` for `--set`.
     pub settings: Vec<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running (or stopped, or killed) node.
@@ -95,6 +97,7 @@ impl TestNode {
             &self.options.name
         };
         command.current_dir(self.scratch.path()).arg("serve");
+        command.envs(self.options.environment.iter().cloned());
         for setting in [
             &format!("node.name={name}"),
             &format!("listener.tcp={tcp}"),

@@ -3,7 +3,11 @@
 //! One process has the file; beside it `causeway user` may change the users. One connection writes, one transaction after the other; two
 //! read. Each has a thread of its own, so nothing here blocks the runtime. SQL of a table is in the file
 //! of that name.
+//!
+//! The file has a write-ahead log. A commit appends to the log and, with [`Synchronous::Full`], waits until the disk has it; from
+//! time to time the log is copied into the file, and only when the disk has that does the log begin anew.
 
+mod link;
 mod mqtt_user;
 mod node;
 mod open;
@@ -13,6 +17,8 @@ mod retained;
 mod secret;
 mod session;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod transactions;
 mod trim;
 mod will;
@@ -21,9 +27,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::link::Link;
 use self::open::{Beside, Opened};
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Kept,
@@ -44,13 +51,13 @@ pub enum Synchronous {
 /// A SQLite file with the state of one node: [`Store`].
 pub struct Sqlite {
     writer: Mutex<Writer>,
-    readers: [Mutex<SqliteConnection>; 2],
+    readers: [Mutex<Link>; 2],
     /// Keeps other processes out.
     _lock: Option<Mutex<SqliteConnection>>,
 }
 
 struct Writer {
-    connection: SqliteConnection,
+    link: Link,
     swept: transactions::Position,
 }
 
@@ -83,7 +90,7 @@ impl Sqlite {
     fn new(opened: Opened) -> Self {
         Self {
             writer: Mutex::new(Writer {
-                connection: opened.writer,
+                link: opened.writer,
                 swept: transactions::Position::default(),
             }),
             readers: opened.readers.map(Mutex::new),
@@ -92,7 +99,7 @@ impl Sqlite {
     }
 
     /// A connection for reading: one that is free, if there is one.
-    async fn reader(&self) -> MutexGuard<'_, SqliteConnection> {
+    async fn reader(&self) -> MutexGuard<'_, Link> {
         let [first, second] = &self.readers;
         if let Ok(reader) = first.try_lock() {
             return reader;
@@ -101,22 +108,31 @@ impl Sqlite {
     }
 }
 
-/// A transaction starts with the lock for writing: `causeway user` may write from another process,
-/// and one that had read before would then be refused at once and not wait.
-const BEGIN: &str = "begin immediate";
-
 /// Runs a call in a transaction of the writer.
 macro_rules! write {
     ($self:ident, $c:ident => $call:expr) => {{
         let mut writer = $self.writer.lock().await;
-        let mut $c = writer
-            .connection
-            .begin_with(BEGIN)
-            .await
-            .map_err(StoreError::from)?;
-        let result = $call.await?;
-        $c.commit().await.map_err(StoreError::from)?;
-        Ok(result)
+        let link = &mut writer.link;
+        let result = async {
+            let mut $c = link.begin().await?;
+            let value = $call.await?;
+            $c.commit().await?;
+            Ok::<_, StoreError>(value)
+        }
+        .await;
+        Ok(link.settle(result).await?)
+    }};
+}
+
+/// Runs a call on a connection for reading.
+macro_rules! read {
+    ($self:ident, $c:ident => $call:expr) => {{
+        let mut link = $self.reader().await;
+        let result = match link.connection().await {
+            Ok($c) => $call.await,
+            Err(error) => Err(error),
+        };
+        link.settle(result).await
     }};
 }
 
@@ -162,7 +178,7 @@ impl Store for Sqlite {
         seen: &[(NodeId, EntryId)],
         limit: PageLimit,
     ) -> Result<QueuedPage, StoreError> {
-        queue::read(&mut *self.reader().await, session, seen, limit).await
+        read!(self, c => queue::read(c, session, seen, limit))
     }
 
     async fn trim(&self, node: NodeId, trim: &Trim) -> Result<Trimmed, StoreError> {
@@ -170,7 +186,7 @@ impl Store for Sqlite {
     }
 
     async fn kept(&self, session: SessionId) -> Result<Kept, StoreError> {
-        transactions::kept(&mut *self.reader().await, session).await
+        read!(self, c => transactions::kept(c, session))
     }
 
     async fn sessions(
@@ -178,7 +194,7 @@ impl Store for Sqlite {
         after: SessionId,
         limit: usize,
     ) -> Result<Vec<SessionSnapshot>, StoreError> {
-        transactions::snapshots(&mut *self.reader().await, after, limit).await
+        read!(self, c => transactions::snapshots(c, after, limit))
     }
 
     async fn retained(
@@ -186,12 +202,12 @@ impl Store for Sqlite {
         after: &str,
         limit: usize,
     ) -> Result<Vec<RetainedMessage>, StoreError> {
-        retained::read(&mut *self.reader().await, after, limit).await
+        read!(self, c => retained::read(c, after, limit))
     }
 
     async fn retained_since(&self, period: Duration) -> Result<Vec<RetainedMessage>, StoreError> {
         let since = now() - millis(period);
-        retained::read_since(&mut *self.reader().await, since).await
+        read!(self, c => retained::read_since(c, since))
     }
 
     async fn expire(&self, limit: usize) -> Result<Vec<Ended>, StoreError> {
@@ -204,10 +220,15 @@ impl Store for Sqlite {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;
-        let Writer { connection, swept } = &mut *writer;
-        let mut tx = connection.begin_with(BEGIN).await?;
-        let (position, rows) = transactions::sweep(&mut tx, *swept).await?;
-        tx.commit().await?;
+        let Writer { link, swept } = &mut *writer;
+        let result = async {
+            let mut tx = link.begin().await?;
+            let swept = transactions::sweep(&mut tx, *swept).await?;
+            tx.commit().await?;
+            Ok(swept)
+        }
+        .await;
+        let (position, rows) = link.settle(result).await?;
         *swept = position;
         Ok(rows)
     }
@@ -216,11 +237,11 @@ impl Store for Sqlite {
 #[async_trait]
 impl Users for Sqlite {
     async fn user(&self, username: &str) -> Result<Option<User>, StoreError> {
-        mqtt_user::read_one(&mut *self.reader().await, username).await
+        read!(self, c => mqtt_user::read_one(c, username))
     }
 
     async fn users(&self, after: &str, limit: usize) -> Result<Vec<User>, StoreError> {
-        mqtt_user::read(&mut *self.reader().await, after, limit).await
+        read!(self, c => mqtt_user::read(c, after, limit))
     }
 
     async fn add_user(&self, user: &User) -> Result<bool, StoreError> {

@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Executor};
 
-use super::Synchronous;
+use super::{Synchronous, link::Link};
 use crate::OpenError;
 
 const KEY: &str = "store.path";
@@ -21,6 +21,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages written before the log is copied into the database.
 const CHECKPOINT_PAGES: &str = "4000";
+const CHECKPOINT: &str = "pragma wal_checkpoint(truncate)";
+/// Bytes of the log that stay allocated when it begins anew.
+const KEPT_LOG_BYTES: &str = "67108864";
 
 /// Who else may have the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +38,8 @@ pub(super) enum Beside {
 pub(super) struct Opened {
     /// Keeps other processes out for as long as it is open; none if another process does.
     pub(super) lock: Option<SqliteConnection>,
-    pub(super) writer: SqliteConnection,
-    pub(super) readers: [SqliteConnection; 2],
+    pub(super) writer: Link,
+    pub(super) readers: [Link; 2],
 }
 
 /// Opens the database at `path`, and creates what is missing. With [`Beside::Node`] also if a node
@@ -63,7 +66,8 @@ pub(super) async fn open(
     };
     let options = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
+        // It is there, and if it vanishes it must not be made anew in silence.
+        .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(match synchronous {
             Synchronous::Full => SqliteSynchronous::Full,
@@ -72,17 +76,24 @@ pub(super) async fn open(
         .foreign_keys(false)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", KEPT_LOG_BYTES)
         .disable_statement_logging();
     let mut writer = options.connect().await.map_err(failed)?;
     match lock {
-        Some(_) => migrate(&mut writer, path).await?,
+        Some(_) => {
+            migrate(&mut writer, path).await?;
+            // With `Synchronous::Normal` too, the disk has what the run before left, and the schema.
+            writer.execute(CHECKPOINT).await.map_err(failed)?;
+        }
         None => check_version(&mut writer, path).await?,
     }
-    let reading = options.create_if_missing(false).pragma("query_only", "on");
+    let reading = options.clone().pragma("query_only", "on");
     let readers = [
         reading.connect().await.map_err(failed)?,
         reading.connect().await.map_err(failed)?,
     ];
+    let writer = Link::new(path, options, writer);
+    let readers = readers.map(|reader| Link::new(path, reading.clone(), reader));
     Ok(Opened {
         lock,
         writer,
@@ -94,11 +105,18 @@ fn address(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// Makes the folder with all above it that are missing. Afterwards the disk has their names: a database
+/// that is safe in a folder without a name would be lost with the power all the same.
 fn create_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder),
-        _ => Ok(()),
-    }
+    let folder = folder(path);
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    std::fs::create_dir_all(folder)?;
+    missing
+        .into_iter()
+        .try_for_each(|made| sync_folder(self::folder(made)))
 }
 
 /// Makes the file where there is none, for its owner only: it holds keys of users. SQLite gives the
@@ -111,10 +129,27 @@ fn create_file(path: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(path);
     match created {
-        Ok(_) => Ok(()),
+        Ok(_) => sync_folder(folder(path)),
         // What is wrong with one that exists, SQLite says.
         Err(_) if path.exists() => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// What `path` is in.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Returns when the disk has the names in a folder.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match std::fs::File::open(folder)?.sync_all() {
+        // Some file systems cannot, and need not.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        result => result,
     }
 }
 

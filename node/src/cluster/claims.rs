@@ -108,7 +108,9 @@ async fn claim_all(cluster: &Cluster, number: u64, batch: Vec<Request>, shutdown
                 return;
             }
             Err(error) if error.is_transient() => {
-                warn!(error = %chain(&error), count = answers.len(), "clients not claimed, will repeat");
+                if !cluster.outage.is_on() {
+                    warn!(error = %chain(&error), count = answers.len(), "clients not claimed, will repeat");
+                }
             }
             Err(error) => {
                 error!(error = %chain(&error), count = answers.len(), "clients refused: the database refused their claims");

@@ -15,9 +15,9 @@ use std::{
 use ahash::AHashMap;
 use ibc::{Batch, Committed, NewEntry, NewMessage, RetainedChange, StoreError};
 use tokio::sync::Notify;
-use tracing::{error, warn};
+use tracing::error;
 
-use super::{Cluster, Ticket};
+use super::{Cluster, Ticket, outage::Witness};
 use crate::{delivery::Publication, shutdown::Shutdown, telemetry::chain};
 
 /// How soon a change must be committed.
@@ -29,14 +29,25 @@ pub(crate) enum Urgency {
     Later,
 }
 
+/// What a client has in the lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stake {
+    /// It waits for an acknowledgement.
+    Waiting,
+    /// Nothing that it waits for.
+    Nothing,
+}
+
 /// How long a change that nobody waits for may lie.
 const LINGER: Duration = Duration::from_millis(20);
 /// A batch is closed at this many changes or bytes.
 const BATCH_CHANGES: usize = 8192;
 const BATCH_BYTES: usize = 4 << 20;
-/// Publishers wait when this much has piled up.
+/// Publishers that wait for an acknowledgement are not read when this much has piled up.
 const FULL_BYTES: usize = 64 << 20;
 const FULL_BATCHES: usize = 16;
+/// Nobody is read when it is so many times that much.
+const FLOOD: usize = 2;
 
 /// A batch with the messages it stands for.
 #[derive(Debug, Default)]
@@ -167,6 +178,7 @@ pub(crate) struct Lane {
     state: Mutex<State>,
     /// Read in every turn of every connection; changed under the lock only.
     is_full: AtomicBool,
+    is_flooded: AtomicBool,
     work: Notify,
 }
 
@@ -193,6 +205,7 @@ impl Lane {
         Self {
             state: Mutex::new(state),
             is_full: AtomicBool::new(false),
+            is_flooded: AtomicBool::new(false),
             work: Notify::new(),
         }
     }
@@ -203,8 +216,11 @@ impl Lane {
 
     /// Called with the lock held when a batch was closed or cut.
     fn weigh(&self, state: &State) {
-        let is_full = state.closed.len() >= FULL_BATCHES || state.closed_bytes >= FULL_BYTES;
-        self.is_full.store(is_full, Ordering::Relaxed);
+        let holds = |times: usize| {
+            state.closed.len() >= FULL_BATCHES * times || state.closed_bytes >= FULL_BYTES * times
+        };
+        self.is_full.store(holds(1), Ordering::Relaxed);
+        self.is_flooded.store(holds(FLOOD), Ordering::Relaxed);
     }
 
     /// Adds changes that are committed together. The ticket is reached when they are durable.
@@ -257,9 +273,13 @@ impl Lane {
         }
     }
 
-    /// Whether publishers should wait.
-    pub(crate) fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
+    /// Whether a client with this stake should wait.
+    pub(crate) fn is_full(&self, stake: Stake) -> bool {
+        let level = match stake {
+            Stake::Waiting => &self.is_full,
+            Stake::Nothing => &self.is_flooded,
+        };
+        level.load(Ordering::Relaxed)
     }
 
     /// The next batch with its number, if it is due.
@@ -330,10 +350,11 @@ async fn commit(cluster: &Cluster, batch: &Batch, shutdown: &Shutdown) -> Option
                     .metrics
                     .commit_seconds
                     .observe(started.elapsed().as_secs_f64());
+                cluster.outage.end(Witness::Lane);
                 return Some(committed);
             }
-            Err(StoreError::Unreachable(error)) => {
-                warn!(error = %chain(&error), "database unreachable, acknowledgements wait");
+            Err(error @ (StoreError::Unreachable(_) | StoreError::Disk { .. })) => {
+                cluster.outage.begin(Witness::Lane, &error);
                 cluster.metrics.commit_retries.inc();
             }
             Err(error @ (StoreError::Refused(_) | StoreError::Corrupt { .. })) => {

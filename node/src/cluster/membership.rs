@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Cluster;
+use super::{Cluster, outage::Witness};
 use crate::{shutdown::Shutdown, telemetry::chain};
 
 /// Why a node ends that the others have declared dead.
@@ -114,7 +114,7 @@ pub(super) async fn run(
                 shutdown.fail(FENCED.to_owned());
                 return;
             }
-            Err(error) => warn!(error = %chain(&error), "lease not renewed"),
+            Err(error) => cluster.outage.begin(Witness::Lease, &error),
         }
     }
 }
@@ -135,6 +135,7 @@ async fn renew(
         .renew(cluster.node, state, cluster.membership.lease)
         .await?;
     cluster.membership.lock().1 = started;
+    cluster.outage.end(Witness::Lease);
     let others: Vec<_> = members
         .iter()
         .filter(|member| member.node != cluster.node)

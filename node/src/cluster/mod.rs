@@ -9,6 +9,7 @@ mod claims;
 mod evictions;
 mod lane;
 mod membership;
+mod outage;
 mod outgoing;
 mod progress;
 mod stream;
@@ -20,8 +21,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 pub(crate) use claims::ClaimError;
 pub(crate) use evictions::Evictions;
-pub(crate) use lane::{Lane, Urgency, Written};
+pub(crate) use lane::{Lane, Stake, Urgency, Written};
 pub(crate) use membership::{MemberChange, Membership};
+pub(crate) use outage::Outage;
 pub(crate) use outgoing::{Barrier, Outgoing};
 pub(crate) use progress::{Progress, Ticket};
 
@@ -54,6 +56,8 @@ pub(crate) struct Cluster {
     pub(crate) evictions: Evictions,
     pub(crate) membership: Membership,
     pub(crate) progress: Progress,
+    /// Whether the database takes changes.
+    pub(crate) outage: Outage,
     claims: claims::Claims,
     /// Reading queues must not keep everybody else from the database.
     readers: Semaphore,
@@ -107,6 +111,7 @@ impl Cluster {
             evictions: Evictions::default(),
             membership,
             progress: Progress::default(),
+            outage: Outage::new(metrics.store_unavailable_since.clone()),
             claims,
             readers: Semaphore::new(READERS),
             metrics,
@@ -236,17 +241,19 @@ impl Cluster {
         self.membership.set_state(state);
     }
 
-    /// Returns when both lanes have room for more. Cancel safe.
-    pub(crate) async fn room(&self) {
+    /// Returns when [`Cluster::has_room`]. Cancel safe.
+    pub(crate) async fn room(&self, stake: Stake) {
         let mut progress = self.progress.watch();
-        while !self.has_room() {
+        while !self.has_room(stake) {
             // The sender lives as long as we do.
             let _ = progress.changed().await;
         }
     }
 
-    /// Whether [`Cluster::room`] would return at once.
-    pub(crate) fn has_room(&self) -> bool {
-        !self.durable.is_full() && !self.outgoing.is_full()
+    /// Whether both lanes have room for more of a client. One that waits for no acknowledgement may
+    /// be read for longer: so QoS 0, PINGREQ and what subscribers acknowledge go on while the database
+    /// takes nothing, and one that publishes waits for something after one read.
+    pub(crate) fn has_room(&self, stake: Stake) -> bool {
+        !self.durable.is_full(stake) && !self.outgoing.is_full()
     }
 }

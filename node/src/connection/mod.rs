@@ -239,7 +239,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Waits until something is due; bytes are exchanged meanwhile.
     async fn wait(&mut self) -> Option<End> {
         let awaits_commit = !self.session.owed.is_empty();
-        let has_room = self.rooms.cluster.has_room();
+        let stake = self.session.stake();
+        let has_room = self.rooms.cluster.has_room(stake);
         let pause = self.pause();
         let may_read = has_room
             && pause.is_none()
@@ -277,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             changed = self.progress.changed(), if awaits_commit => {
                 changed.is_err().then_some(End::Silent)
             }
-            () = self.rooms.cluster.room(), if !has_room => None,
+            () = self.rooms.cluster.room(stake), if !has_room => None,
             () = sleep_until(pause), if pause.is_some() => None,
             () = tokio::time::sleep(LEASE_CHECK), if is_held => None,
             () = sleep_until(deadline) => self.silent(may_read),

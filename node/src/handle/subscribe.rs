@@ -9,7 +9,12 @@ use mqtt::{
 };
 
 use super::{Context, Reject};
-use crate::{cluster::Urgency, delivery::Publication, session::RetainedWalk, telemetry::Limit};
+use crate::{
+    cluster::{Stake, Urgency},
+    delivery::Publication,
+    session::RetainedWalk,
+    telemetry::Limit,
+};
 
 /// Retained messages taken at once.
 const STEP: usize = 256;
@@ -173,7 +178,7 @@ async fn send_retained(cx: &mut Context<'_>, subscription: &StoredSubscription) 
             for publication in walk.take(&cx.rooms.retain, STEP) {
                 has_others |= !enqueue(cx, subscription, &publication);
             }
-            cx.rooms.cluster.room().await;
+            cx.rooms.cluster.room(Stake::Waiting).await;
         }
         if !has_others {
             return;

@@ -20,7 +20,7 @@ pub(crate) use window::{InFlight, Phase, Window, WindowLimits};
 
 use crate::{
     auth::{Exchange, Identity},
-    cluster::Ticket,
+    cluster::{Stake, Ticket},
     delivery::{Delivery, Outbox},
     retain::Walk,
     router::TopicCache,
@@ -131,6 +131,15 @@ impl Session {
     /// Whether the client accepts a packet of this size [MQTT-3.1.2-24].
     pub(crate) fn accepts(&self, packet_bytes: usize) -> bool {
         u32::try_from(packet_bytes).is_ok_and(|bytes| bytes <= self.maximum_packet_size)
+    }
+
+    /// What the client has in the lanes to the database.
+    pub(crate) fn stake(&self) -> Stake {
+        if self.owed.is_empty() {
+            Stake::Nothing
+        } else {
+            Stake::Waiting
+        }
     }
 
     /// QoS 1 and 2 messages of this connection that the client counts as under way

@@ -74,6 +74,7 @@ pub(crate) struct Metrics {
     pub(crate) frames_received: IntCounter,
     pub(crate) commit_seconds: Histogram,
     pub(crate) commit_retries: IntCounter,
+    pub(crate) store_unavailable_since: IntGauge,
     pub(crate) wills: IntCounter,
     pub(crate) takeovers: IntCounter,
     pub(crate) keep_alive_timeouts: IntCounter,
@@ -223,6 +224,10 @@ impl Metrics {
             commit_retries: b.counter(
                 "causeway_commit_retries_total",
                 "Writes to the database that failed and were repeated.",
+            )?,
+            store_unavailable_since: b.gauge(
+                "causeway_store_unavailable_since_seconds",
+                "Since when the database takes no changes, in seconds since 1970; 0 while it does.",
             )?,
             wills: b.counter("causeway_wills_published_total", "Wills published.")?,
             takeovers: b.counter(

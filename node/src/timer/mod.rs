@@ -56,7 +56,9 @@ pub(crate) async fn run(rooms: Arc<Rooms>, shutdown: Shutdown) {
             }
             () = shutdown.stopped() => return,
         };
-        if let Err(error) = done {
+        if let Err(error) = done
+            && !rooms.cluster.outage.is_on()
+        {
             warn!(error = %chain(&error), "timed work not done, will repeat");
         }
     }

@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_secs(6);
 pub const HEAVY: usize = 2;
 
 /// All attacks, by the names that `--attack` knows.
-pub const NAMES: [&str; 24] = [
+pub const NAMES: [&str; 25] = [
     "noise",
     "damaged",
     "sequence",
@@ -45,6 +45,7 @@ pub const NAMES: [&str; 24] = [
     "deep-filters",
     "share",
     "never-reads",
+    "deaf-to-all",
     "flood",
     "takeover",
     "stored",
@@ -121,6 +122,7 @@ impl Attacker {
             "deep-filters" => self.deep_filters().await,
             "share" => self.share().await,
             "never-reads" => self.never_reads().await,
+            "deaf-to-all" => self.deaf_to_all().await,
             "flood" => self.flood().await,
             "takeover" => self.takeover().await,
             "stored" => self.stored().await,

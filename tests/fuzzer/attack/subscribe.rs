@@ -148,6 +148,26 @@ impl Attacker {
         Ok(())
     }
 
+    /// The same with messages of megabytes, and with everything that anybody publishes.
+    pub(super) async fn deaf_to_all(&mut self) -> io::Result<()> {
+        let ground = std::sync::Arc::clone(&self.ground);
+        let _permit = ground.heavy.acquire().await;
+        let mut deaf = raw::open_narrow(self.node()).await?;
+        let client_id = self.new_client_id();
+        let connect = raw::connect_packet(raw::connect(V4, &client_id, 0));
+        deaf.write_all(&connect).await?;
+        let qos = *self.random.pick(&[Qos::AtMostOnce, Qos::AtLeastOnce]);
+        deaf.write_all(&raw::subscribe(V4, &["#"], qos)).await?;
+        let mut writer = self.welcome_4().await?;
+        for number in 1..16 {
+            let length = (1 + self.random.below(3)) * 1024 * 1024;
+            let publish = raw::publish("deaf/large", vec![b'd'; length], qos, number);
+            writer.write_all(&raw::publish_packet(V4, publish)).await?;
+            raw::drain(&mut writer, Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
     /// PINGREQ without end, no answer read.
     pub(super) async fn pings(&mut self) -> io::Result<()> {
         let mut stream = raw::open_narrow(self.node()).await?;

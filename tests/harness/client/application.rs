@@ -135,12 +135,23 @@ impl Client {
             .await[0]
     }
 
-    /// One SUBSCRIBE with several filters; returns the reason codes.
-    pub async fn subscribe_all(
+    /// SUBSCRIBE to one filter, without waiting for the SUBACK.
+    pub async fn ask_to_subscribe(&mut self, filter: &str, qos: Qos) {
+        let subscription = Subscription {
+            filter: TopicFilter::new(filter).unwrap(),
+            options: SubscriptionOptions {
+                qos,
+                ..SubscriptionOptions::default()
+            },
+        };
+        self.send_subscribe(vec![subscription], None).await;
+    }
+
+    async fn send_subscribe(
         &mut self,
         subscriptions: Vec<Subscription>,
         subscription_identifier: Option<u32>,
-    ) -> Vec<ReasonCode> {
+    ) -> PacketId {
         let packet_id = self.session.free_packet_id();
         self.send(&Packet::Subscribe(Subscribe {
             packet_id,
@@ -149,6 +160,18 @@ impl Client {
             subscriptions,
         }))
         .await;
+        packet_id
+    }
+
+    /// One SUBSCRIBE with several filters; returns the reason codes.
+    pub async fn subscribe_all(
+        &mut self,
+        subscriptions: Vec<Subscription>,
+        subscription_identifier: Option<u32>,
+    ) -> Vec<ReasonCode> {
+        let packet_id = self
+            .send_subscribe(subscriptions, subscription_identifier)
+            .await;
         loop {
             if let Event::Subscribed(ack) = self.turn("SUBACK").await {
                 assert_eq!(ack.packet_id, packet_id, "[MQTT-3.8.4-2]");

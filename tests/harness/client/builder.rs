@@ -82,6 +82,17 @@ impl Builder {
         }
     }
 
+    /// Another client identifier.
+    ///
+    /// # Panics
+    ///
+    /// If it is not an MQTT string.
+    #[must_use]
+    pub fn client_id(mut self, client_id: &str) -> Self {
+        self.connect.client_id = Str::new(client_id).unwrap();
+        self
+    }
+
     /// The protocol version.
     #[must_use]
     pub fn version(mut self, version: ProtocolVersion) -> Self {
