@@ -31,5 +31,6 @@ mod user;
 pub use auth::{NewUserError, RandomError, scram};
 pub use listener::BindError;
 pub use node::{Node, StartError, check};
+pub use shutdown::Failure;
 pub use tls::TlsError;
 pub use user::{Existing, UserError, UserList};

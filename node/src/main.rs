@@ -3,11 +3,12 @@
 mod healthcheck;
 mod user_command;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use node::{Node, config};
-use tokio::signal::unix::{SignalKind, signal};
+use node::{Failure, Node, config};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// An MQTT broker: alone on an embedded database, or a cluster of identical nodes on one Postgres.
 #[derive(Parser)]
@@ -48,6 +49,11 @@ struct Settings {
 const CONFIGURATION: u8 = 2;
 const FAILURE: u8 = 1;
 
+/// How long tasks that compute may go on after their node has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Before a node that was declared dead joins again.
+const PAUSE: Duration = Duration::from_millis(200);
+
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,32 +93,88 @@ fn load(settings: &Settings) -> Result<config::Config, (u8, String)> {
 fn serve(settings: &Settings) -> Result<(), (u8, String)> {
     let config = load(settings)?;
     node::telemetry::start_log(&config.log).map_err(|text| (CONFIGURATION, text))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let cannot_start = |error| (FAILURE, format!("cannot start: {error}"));
+    // Its own, because signals are to be heard while the runtime of a node is being replaced.
+    let signals = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| (FAILURE, format!("cannot start: {error}")))?;
-    let result = runtime.block_on(async {
-        let mut term = signal(SignalKind::terminate())
-            .map_err(|error| (FAILURE, format!("cannot listen for SIGTERM: {error}")))?;
-        let mut interrupt = signal(SignalKind::interrupt())
-            .map_err(|error| (FAILURE, format!("cannot listen for SIGINT: {error}")))?;
-        let node = Node::start(config).await.map_err(|error| {
-            let code = if error.is_configuration() {
-                CONFIGURATION
-            } else {
-                FAILURE
-            };
-            (code, node::telemetry::chain(&error))
-        })?;
-        let stop = async move {
+        .map_err(cannot_start)?;
+    signals.block_on(async {
+        let stop = CancellationToken::new();
+        let mut terminate = listen("SIGTERM", SignalKind::terminate())?;
+        let mut interrupt = listen("SIGINT", SignalKind::interrupt())?;
+        let watch = async {
             tokio::select! {
-                _ = term.recv() => {}
+                _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            stop.cancel();
+            std::future::pending::<()>().await;
         };
-        node.run(stop).await.map_err(|text| (FAILURE, text))
-    });
-    // Whatever still runs after a failure must not hold the process.
-    runtime.shutdown_background();
-    result
+        tokio::select! {
+            () = watch => Ok(()),
+            result = incarnations(&config, &stop) => result,
+        }
+    })
+}
+
+fn listen(name: &str, kind: SignalKind) -> Result<Signal, (u8, String)> {
+    signal(kind).map_err(|error| (FAILURE, format!("cannot listen for {name}: {error}")))
+}
+
+/// Runs a node until `stop`; a new one whenever the cluster has declared it dead.
+async fn incarnations(
+    config: &config::Config,
+    stop: &CancellationToken,
+) -> Result<(), (u8, String)> {
+    loop {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| (FAILURE, format!("cannot start: {error}")))?;
+        let (config, stopping) = (config.clone(), stop.clone());
+        let life = tokio::task::spawn_blocking(move || {
+            let result = runtime.block_on(live(config, stopping));
+            // Whatever still runs after a failure must neither act nor hold a port or the process.
+            runtime.shutdown_timeout(LAST_WORDS);
+            result
+        });
+        let result = life
+            .await
+            .unwrap_or_else(|error| Err(End::Fatal(FAILURE, format!("the node failed: {error}"))));
+        match result {
+            Ok(()) => return Ok(()),
+            Err(End::Fatal(code, text)) => return Err((code, text)),
+            Err(End::Fenced(text)) if stop.is_cancelled() => return Err((FAILURE, text)),
+            Err(End::Fenced(text)) => {
+                tracing::error!(
+                    error = text,
+                    "all connections were closed, joining the cluster again"
+                );
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// How one incarnation of the node ends before it was asked to.
+enum End {
+    Fatal(u8, String),
+    /// The cluster has declared it dead.
+    Fenced(String),
+}
+
+async fn live(config: config::Config, stop: CancellationToken) -> Result<(), End> {
+    let node = Node::start(config).await.map_err(|error| {
+        let code = if error.is_configuration() {
+            CONFIGURATION
+        } else {
+            FAILURE
+        };
+        End::Fatal(code, node::telemetry::chain(&error))
+    })?;
+    node.run(stop.cancelled()).await.map_err(|why| match why {
+        Failure::Fenced => End::Fenced(why.to_string()),
+        Failure::Broken(text) => End::Fatal(FAILURE, text),
+    })
 }

@@ -24,7 +24,7 @@ use crate::{
     retain::Retain,
     router::Router,
     session::Registry,
-    shutdown::Shutdown,
+    shutdown::{Failure, Shutdown},
     sys,
     telemetry::{Metrics, chain},
     timer,
@@ -160,7 +160,7 @@ impl Node {
     /// # Errors
     ///
     /// Why it cannot go on.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
         tokio::select! {
             () = stop => {}
             failure = self.shutdown.failed() => return Err(failure),
@@ -321,6 +321,6 @@ async fn accept_when_ready(bound: Bound, listener: Listener) {
         () = shutdown.stopped() => return,
     }
     if let Err(error) = listener.run(bound).await {
-        shutdown.fail(chain(&error));
+        shutdown.fail(Failure::Broken(chain(&error)));
     }
 }

@@ -14,12 +14,26 @@ pub struct Shutdown {
     drain: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
-    failure: Arc<Failure>,
+    failed: Arc<Failed>,
+}
+
+/// Why a node cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The others let its clients go, because its lease had run out or its connections to the database
+    /// were lost. It may join again, as a new incarnation (guarantee G8).
+    #[error(
+        "this node was declared dead by the cluster, because its lease ran out or its connections to the database were lost"
+    )]
+    Fenced,
+    /// Anything else; the text says what.
+    #[error("{0}")]
+    Broken(String),
 }
 
 #[derive(Debug, Default)]
-struct Failure {
-    text: std::sync::Mutex<Option<String>>,
+struct Failed {
+    why: std::sync::Mutex<Option<Failure>>,
     happened: Notify,
 }
 
@@ -79,23 +93,23 @@ impl Shutdown {
         self.tasks.wait().await;
     }
 
-    /// The process cannot go on: it will end with `text` and exit code 1. Only the first counts.
-    pub fn fail(&self, text: String) {
-        if let Ok(mut slot) = self.failure.text.lock() {
-            slot.get_or_insert(text);
+    /// The node cannot go on. Only the first reason counts.
+    pub fn fail(&self, why: Failure) {
+        if let Ok(mut slot) = self.failed.why.lock() {
+            slot.get_or_insert(why);
         }
-        self.failure.happened.notify_one();
+        self.failed.happened.notify_one();
     }
 
-    /// Returns the text of [`Shutdown::fail`] once it was called. Cancel safe.
-    pub async fn failed(&self) -> String {
+    /// Returns the reason of [`Shutdown::fail`] once it was called. Cancel safe.
+    pub async fn failed(&self) -> Failure {
         loop {
-            if let Ok(mut slot) = self.failure.text.lock()
-                && let Some(text) = slot.take()
+            if let Ok(mut slot) = self.failed.why.lock()
+                && let Some(why) = slot.take()
             {
-                return text;
+                return why;
             }
-            self.failure.happened.notified().await;
+            self.failed.happened.notified().await;
         }
     }
 }

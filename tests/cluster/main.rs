@@ -1,4 +1,4 @@
-//! The guarantees G1 to G7 of several nodes on one Postgres, with nodes that come, go and die.
+//! The guarantees G1 to G8 of several nodes on one Postgres, with nodes that come, go and die.
 //!
 //! `CAUSEWAY_TEST_KILLS` says how often the tests that kill nodes are repeated (3).
 
@@ -19,6 +19,7 @@ mod join;
 mod kill;
 mod load;
 mod order;
+mod rejoin;
 mod restart;
 mod retained;
 mod routes;

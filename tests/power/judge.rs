@@ -26,6 +26,7 @@ impl Verdict {
 
     /// Messages `NAME:0` to `NAME:{count - 1}` must have come: exactly once and in order with `qos` 2, and
     /// otherwise each before the later ones. With `may_follow`, one more may have.
+    #[expect(clippy::too_many_arguments, reason = "all of them are named at the call")]
     fn compare(
         &mut self,
         who: &str,

@@ -8,7 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use super::Cluster;
-use crate::{shutdown::Shutdown, telemetry::chain};
+use crate::{
+    shutdown::{Failure, Shutdown},
+    telemetry::chain,
+};
 
 /// Claims in one transaction at most.
 const MOST: usize = 1000;
@@ -104,7 +107,7 @@ async fn claim_all(cluster: &Cluster, number: u64, batch: Vec<Request>, shutdown
                 return;
             }
             Err(StoreError::Fenced) => {
-                shutdown.fail(super::membership::FENCED.to_owned());
+                shutdown.fail(Failure::Fenced);
                 return;
             }
             Err(error) if error.is_transient() => {

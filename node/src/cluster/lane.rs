@@ -18,7 +18,11 @@ use tokio::sync::Notify;
 use tracing::error;
 
 use super::{Cluster, Ticket, outage::Witness};
-use crate::{delivery::Publication, shutdown::Shutdown, telemetry::chain};
+use crate::{
+    delivery::Publication,
+    shutdown::{Failure, Shutdown},
+    telemetry::chain,
+};
 
 /// How soon a change must be committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -359,11 +363,12 @@ async fn commit(cluster: &Cluster, batch: &Batch, shutdown: &Shutdown) -> Option
             }
             Err(error @ (StoreError::Refused(_) | StoreError::Corrupt { .. })) => {
                 error!(error = %chain(&error), "database refused what must be durable");
-                shutdown.fail(format!("the database refused a change: {}", chain(&error)));
+                let text = format!("the database refused a change: {}", chain(&error));
+                shutdown.fail(Failure::Broken(text));
                 return None;
             }
             Err(StoreError::Fenced) => {
-                shutdown.fail(super::membership::FENCED.to_owned());
+                shutdown.fail(Failure::Fenced);
                 return None;
             }
         }

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Cluster, outage::Witness};
-use crate::{shutdown::Shutdown, telemetry::chain};
-
-/// Why a node ends that the others have declared dead.
-pub(super) const FENCED: &str = "this node was declared dead by the cluster, because its lease ran out or its database connection was lost; restart it";
+use crate::{
+    shutdown::{Failure, Shutdown},
+    telemetry::chain,
+};
 
 /// Who is there has changed.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub(super) async fn run(
             suspect = suspects.recv() => {
                 let Some(suspect) = suspect else { return };
                 if bury(&cluster, suspect, &changes).await.is_err() {
-                    shutdown.fail(FENCED.to_owned());
+                    shutdown.fail(Failure::Fenced);
                     return;
                 }
                 continue;
@@ -111,7 +111,7 @@ pub(super) async fn run(
         match renew(&cluster, &changes, is_first).await {
             Ok(()) => is_first = false,
             Err(StoreError::Fenced) => {
-                shutdown.fail(FENCED.to_owned());
+                shutdown.fail(Failure::Fenced);
                 return;
             }
             Err(error) => cluster.outage.begin(Witness::Lease, &error),

@@ -18,7 +18,10 @@ use super::{
     Cluster, Ticket,
     stream::{Stream, Worth},
 };
-use crate::{shutdown::Shutdown, telemetry::chain};
+use crate::{
+    shutdown::{Failure, Shutdown},
+    telemetry::chain,
+};
 
 /// Publishers wait, and QoS 0 is dropped, when this much has piled up.
 const FULL_BYTES: usize = 32 << 20;
@@ -336,7 +339,7 @@ pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
         let mut pause = Duration::from_millis(20);
         while let Err(error) = table.append(&cluster, &*forward, &frames).await {
             if matches!(error, StoreError::Fenced) {
-                shutdown.fail(super::membership::FENCED.to_owned());
+                shutdown.fail(Failure::Fenced);
                 return;
             }
             warn!(error = %chain(&error), "frames not forwarded, will repeat");

@@ -10,7 +10,7 @@ use super::Feed;
 use crate::{
     cluster::{MemberChange, PAGE},
     delivery::Publication,
-    shutdown::Shutdown,
+    shutdown::{Failure, Shutdown},
     telemetry::chain,
 };
 
@@ -58,7 +58,10 @@ impl Feed {
                 warn!(error = %chain(&error), "stored state not loaded, will repeat");
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
-            Err(error) => shutdown.fail(format!("cannot load what is stored: {}", chain(&error))),
+            Err(error) => shutdown.fail(Failure::Broken(format!(
+                "cannot load what is stored: {}",
+                chain(&error)
+            ))),
         }
     }
 
