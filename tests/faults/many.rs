@@ -32,12 +32,15 @@ pub async fn be_world(arguments: &Arguments, places: &Places) -> anyhow::Result<
     let seed = *arguments.seeds.first().context("no seed")?;
     let schedule = Schedule::draw(seed, &arguments.wish);
     print!("{schedule}");
-    let outcome = run::run(schedule, places).await?;
-    for violation in &outcome.violations {
-        println!("{violation}");
+    let outcome = run::run(schedule, places, arguments.keep).await?;
+    for finding in &outcome.findings {
+        println!("{finding}");
+    }
+    if !outcome.is_innocent {
+        println!("{}", outcome.verdict);
     }
     fs::write(places.folder.join(OUTCOME), outcome.to_string())?;
-    Ok(outcome.is_innocent())
+    Ok(outcome.is_innocent)
 }
 
 /// A seed that has run.
@@ -143,6 +146,9 @@ async fn run_all(
 fn options(arguments: &Arguments) -> Vec<String> {
     let wish = &arguments.wish;
     let mut options = vec!["--seconds".to_owned(), wish.seconds.to_string()];
+    if arguments.keep {
+        options.push("--keep".to_owned());
+    }
     if wish.is_calm {
         options.push("--calm".to_owned());
     }

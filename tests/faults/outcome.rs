@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
-use history::{Happened, History, Side};
+use history::{Counts, Happened, History, Rules, Side, check};
 
 use crate::world::World;
 
@@ -14,11 +14,14 @@ const ITS_CLIENTS: Duration = Duration::from_secs(1);
 pub struct Outcome {
     /// The faults in a few words.
     pub faults: String,
-    /// Everything that must not have happened.
-    pub violations: Vec<String>,
-    pub published: usize,
-    pub delivered: usize,
-    pub connections: usize,
+    /// What the machine has found.
+    pub findings: Vec<String>,
+    /// What the checker says.
+    pub verdict: String,
+    pub is_innocent: bool,
+    /// How many violations of each kind.
+    pub guilt: String,
+    pub counts: Counts,
     /// How often nodes were started, the first time included.
     pub starts: u32,
     /// How often a node ended because others had declared it dead.
@@ -31,43 +34,57 @@ pub struct Outcome {
 impl Outcome {
     /// Reads the history.
     pub fn judge(world: &World, history: &History) -> Self {
-        let count = |is_it: fn(&Happened) -> bool| {
-            let entries = history.entries.iter();
-            entries.filter(|entry| is_it(&entry.what)).count()
-        };
         let counts: Vec<(u32, u32)> = world.nodes.iter().map(|node| node.counts()).collect();
+        let verdict = check(history, &rules(world));
+        let findings = world.findings.all();
+        let mut guilt: Vec<String> = verdict
+            .kinds()
+            .iter()
+            .map(|(kind, count)| format!("{kind} {count}"))
+            .collect();
+        if !findings.is_empty() {
+            guilt.push(format!("found by the machine {}", findings.len()));
+        }
         Self {
             faults: world.schedule.short(),
-            violations: world.findings.all(),
-            published: count(|what| matches!(what, Happened::Publish { .. })),
-            delivered: count(|what| matches!(what, Happened::Received { .. })),
-            connections: count(|what| matches!(what, Happened::Connected { .. })),
+            is_innocent: findings.is_empty() && verdict.is_innocent(),
+            findings,
+            verdict: verdict.to_string(),
+            guilt: guilt.join(", "),
+            counts: verdict.counts,
             starts: counts.iter().map(|(starts, _)| starts).sum(),
             fenced: counts.iter().map(|(_, fenced)| fenced).sum(),
             slowest_failover: slowest_failover(history),
         }
     }
+}
 
-    pub const fn is_innocent(&self) -> bool {
-        self.violations.is_empty()
-    }
+/// The times to judge by: a node that is paused or cut off answers late.
+fn rules(_world: &World) -> Rules {
+    Rules::default()
 }
 
 /// One line.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = &self.counts;
         write!(
             f,
-            "{}; {} published, {} delivered, {} connections, {} starts, {} fenced",
+            "{}; {} published, {} received, {} connections, {} takeovers, {} wills, {} starts, {} fenced",
             self.faults,
-            self.published,
-            self.delivered,
-            self.connections,
+            counts.sent,
+            counts.received,
+            counts.connected,
+            counts.takeovers,
+            counts.wills,
             self.starts,
             self.fenced
         )?;
         if let Some(slowest) = self.slowest_failover {
             write!(f, ", failover {:.2} s", slowest.as_secs_f64())?;
+        }
+        if !self.guilt.is_empty() {
+            write!(f, "; {}", self.guilt)?;
         }
         Ok(())
     }

@@ -137,22 +137,13 @@ impl Postgres {
         Ok(())
     }
 
-    /// Entries in the queues of all sessions.
-    pub async fn queued(&self) -> anyhow::Result<i64> {
-        let mut connection = PgConnection::connect(URL).await?;
-        let count = sqlx::query_scalar("select count(*) from queue")
-            .fetch_one(&mut connection)
-            .await?;
-        let _ = connection.close().await;
-        Ok(count)
-    }
-
-    /// Whose queues are not empty: client identifier and number of entries.
+    /// Whose queues are not empty: client identifier and number of entries. Those of sessions that
+    /// have ended are swept up at some time, and do not count.
     pub async fn queues(&self) -> anyhow::Result<Vec<(String, i64)>> {
         let mut connection = PgConnection::connect(URL).await?;
         let rows = sqlx::query_as(
-            "select coalesce(client_id, 'nobody'), count(*) from queue
-               left join session on session.id = queue.session_id group by 1 order by 1",
+            "select client_id, count(*) from queue
+               join session on session.id = queue.session_id group by 1 order by 1",
         )
         .fetch_all(&mut connection)
         .await?;

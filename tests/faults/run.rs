@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::BufWriter,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -32,7 +33,7 @@ const WILLS: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs `schedule`, and says what came of it.
-pub async fn run(schedule: Schedule, places: &Places) -> anyhow::Result<Outcome> {
+pub async fn run(schedule: Schedule, places: &Places, keep: bool) -> anyhow::Result<Outcome> {
     let world = Arc::new(World::start(schedule, places).await?);
     let members = world.let_clients_in();
     if !until(ARRIVAL, || members.iter().all(Member::is_there)).await {
@@ -42,20 +43,17 @@ pub async fn run(schedule: Schedule, places: &Places) -> anyhow::Result<Outcome>
     inject::carry_out(&world, start).await;
     sleep_until(start + world.schedule.load).await;
     settle(&world, &members).await;
-    world.recorder.note("", 0, Happened::Settled);
     let _ = world.phase.send(Phase::End);
+    sleep(LOOK).await; // whoever is just writing something down
+    world.recorder.note("", 0, Happened::Settled);
     let history = world.recorder.history();
     for node in &world.nodes {
         node.end();
     }
     let outcome = Outcome::judge(&world, &history);
-    if !outcome.is_innocent() {
-        let text: String = history
-            .entries
-            .iter()
-            .map(|entry| format!("{entry:?}\n"))
-            .collect();
-        fs::write(places.folder.join("history"), text).context("history")?;
+    if keep || !outcome.is_innocent {
+        let file = fs::File::create(places.folder.join("history")).context("history")?;
+        history.write(BufWriter::new(file)).context("history")?;
         fs::write(places.folder.join("nginx.log"), world.nginx.output()).context("nginx.log")?;
     }
     let _ = world.postgres.crash().await;
@@ -95,15 +93,14 @@ async fn settle(world: &World, members: &[Member]) {
 async fn await_deliveries(world: &World) {
     let deadline = Instant::now() + DELIVERED;
     loop {
-        if world.stage.silence() > SILENCE {
-            match world.postgres.queued().await {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) => return world.findings.add(format!("queues: {error:#}")),
-            }
+        let queues = match world.postgres.queues().await {
+            Ok(queues) => queues,
+            Err(error) => return world.findings.add(format!("queues: {error:#}")),
+        };
+        if queues.is_empty() && world.stage.silence() > SILENCE {
+            return;
         }
         if Instant::now() > deadline {
-            let queues = world.postgres.queues().await;
             return world.findings.add(format!(
                 "queues are not empty after {DELIVERED:?}, silent for {:?}: {queues:?}",
                 world.stage.silence()
