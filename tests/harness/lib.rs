@@ -23,7 +23,7 @@ mod http;
 mod nginx;
 mod node;
 mod postgres;
-mod process;
+pub mod process;
 mod program;
 mod scram;
 mod scratch;

@@ -70,6 +70,12 @@ impl Nginx {
         self.address
     }
 
+    /// What it has logged.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
     /// Where it listens for TLS, which goes through to the nodes.
     #[must_use]
     pub fn tls_address(&self) -> SocketAddr {

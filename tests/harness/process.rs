@@ -25,14 +25,23 @@ static SPAWNER: LazyLock<Mutex<mpsc::Sender<Spawn>>> = LazyLock::new(|| {
 });
 
 /// Spawns `command` from the thread that lives as long as this process.
-pub(crate) fn spawn(command: Command) -> std::io::Result<Child> {
+///
+/// # Errors
+///
+/// If it cannot be started.
+///
+/// # Panics
+///
+/// Never.
+pub fn spawn(command: Command) -> std::io::Result<Child> {
     let (sender, receiver) = mpsc::channel();
     SPAWNER.lock().unwrap().send((command, sender)).unwrap();
     receiver.recv().unwrap()
 }
 
-/// A command that the kernel kills with us.
-pub(crate) fn mortal(program: impl Into<OsString>) -> Command {
+/// A command that the kernel kills with us, without the variables that are meant for the tests.
+#[must_use]
+pub fn mortal(program: impl Into<OsString>) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])
@@ -58,7 +67,8 @@ impl Process {
     /// # Panics
     ///
     /// If it cannot be started.
-    pub(crate) fn start(mut command: Command, log: PathBuf) -> Self {
+    #[must_use]
+    pub fn start(mut command: Command, log: PathBuf) -> Self {
         let file = File::options()
             .create(true)
             .append(true)

@@ -1,0 +1,134 @@
+//! What makes clients different from each other.
+
+use std::{sync::Arc, time::Duration};
+
+use history::{Happened, Side};
+use mqtt::{Packet, ProtocolVersion};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Client, Closing, Line, Phase, Stage,
+    dial::{Welcome, dial},
+    part::{Habit, Part},
+    wire::Wire,
+};
+use crate::{network, schedule::NODES};
+
+/// How long a first connection goes on after a second one was accepted.
+const GHOST: Duration = Duration::from_secs(3);
+/// Between two PINGREQ of it.
+const GHOST_PING: Duration = Duration::from_millis(100);
+
+impl Client {
+    /// When it does something of its own for the first time on a new connection.
+    pub(super) fn first_move(&mut self, now: Instant) -> Option<Instant> {
+        let (from, to) = match self.part.habit {
+            Habit::Steady => return None,
+            // The last look is a long one.
+            Habit::Probe if self.phase() != Phase::Load => return None,
+            Habit::Probe => (700, 7000),
+            Habit::Wavering => (1000, 3000),
+            Habit::Mortal => (300, 3000),
+            Habit::Doubled => (1000, 4000),
+        };
+        Some(now + self.random.millis(from, to))
+    }
+
+    /// Does what its habit is.
+    pub(super) fn do_move(&mut self, line: &mut Line, now: Instant) -> Result<(), Closing> {
+        line.next_move = None;
+        let is_probe = self.part.habit == Habit::Probe;
+        if self.phase() != Phase::Load && !is_probe {
+            // Nobody stays without what he wants.
+            self.wishes.values_mut().for_each(|wish| *wish = true);
+            return Ok(());
+        }
+        match self.part.habit {
+            Habit::Steady => Ok(()),
+            Habit::Probe => Err(Closing::Leave { with_will: false }),
+            Habit::Wavering => {
+                self.waver(line, now);
+                Ok(())
+            }
+            Habit::Mortal => Err(self.die()),
+            Habit::Doubled => {
+                line.next_move = Some(now + self.random.millis(2000, 5000));
+                if line.takeover.is_none() {
+                    self.connect_again(line);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn waver(&mut self, line: &mut Line, now: Instant) {
+        let mut is_subscribed = false;
+        for wish in self.wishes.values_mut() {
+            *wish = !*wish;
+            is_subscribed = *wish;
+        }
+        let (from, to) = if is_subscribed { (1000, 3000) } else { (200, 1000) };
+        line.next_move = Some(now + self.random.millis(from, to));
+        line.next_request = now;
+        self.tell_subscribed();
+    }
+
+    fn die(&mut self) -> Closing {
+        let is_v5 = self.part.version == ProtocolVersion::V5;
+        match self.random.below(4) {
+            0 => Closing::Leave { with_will: false },
+            1 if is_v5 => Closing::Leave { with_will: true },
+            _ => Closing::Vanish,
+        }
+    }
+
+    /// Connects a second time, at any node; the first connection goes on meanwhile.
+    fn connect_again(&mut self, line: &mut Line) {
+        self.attempts += 1;
+        let number = self.attempts;
+        let address = network::direct(self.random.below(NODES));
+        let (stage, part) = (Arc::clone(&self.stage), Arc::clone(&self.part));
+        line.takeover = Some(Box::pin(async move {
+            dial(&stage, &part, address, number).await
+        }));
+    }
+
+    /// The session is that of the new connection from now on; the old one only asks whether it is
+    /// still served.
+    pub(super) fn take_over(&mut self, line: &mut Line, welcome: Welcome) {
+        let next_move = line.next_move;
+        let old = std::mem::replace(line, self.begin(welcome));
+        line.next_move = next_move;
+        let (stage, part) = (Arc::clone(&self.stage), Arc::clone(&self.part));
+        tokio::spawn(haunt(stage, part, old.wire, old.number));
+    }
+}
+
+/// A connection that another one has replaced.
+async fn haunt(stage: Arc<Stage>, part: Arc<Part>, mut wire: Wire, number: u32) {
+    let end = Instant::now() + GHOST;
+    let mut next_ping = Instant::now();
+    let closed = loop {
+        tokio::select! {
+            packet = wire.next() => match packet {
+                Ok(Packet::PingResp) => stage.note(&part, number, Happened::Pong),
+                Ok(Packet::Disconnect(disconnect)) => {
+                    break (Side::Server, Some(disconnect.reason_code.as_u8()));
+                }
+                // The session is elsewhere: whatever this is will come again there.
+                Ok(_) => {}
+                Err(_) => break (Side::Server, None),
+            },
+            () = sleep_until(next_ping) => {
+                if Instant::now() > end {
+                    break (Side::ClientAbruptly, None);
+                }
+                next_ping += GHOST_PING;
+                stage.note(&part, number, Happened::Ping);
+                wire.queue(&Packet::PingReq);
+            }
+        }
+    };
+    let (by, reason) = closed;
+    stage.note(&part, number, Happened::Closed { by, reason });
+}

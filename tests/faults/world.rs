@@ -1,0 +1,143 @@
+//! Everything that one seed happens to: Postgres, three nodes, nginx and the clients.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use harness::Nginx;
+use history::Recorder;
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    cast::{self, Member},
+    client::{Phase, Stage},
+    findings::Findings,
+    inject::{self, RIGHT_TIME},
+    network,
+    node::{Node, Setup},
+    postgres::Postgres,
+    random::Random,
+    relay::Relay,
+    schedule::{NODES, Schedule},
+};
+
+/// How long the cluster may take to get ready.
+pub const READY: Duration = Duration::from_secs(45);
+
+/// Where a world finds what it needs, and puts what it leaves.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The program under test.
+    pub binary: PathBuf,
+    /// An empty database cluster, to be copied.
+    pub template: PathBuf,
+    /// For the database.
+    pub scratch: PathBuf,
+    /// For logs, and for the history if something was found.
+    pub folder: PathBuf,
+}
+
+/// A world.
+#[derive(Debug)]
+pub struct World {
+    pub schedule: Schedule,
+    pub recorder: Recorder,
+    pub findings: Findings,
+    pub postgres: Postgres,
+    pub nodes: Vec<Arc<Node>>,
+    pub relays: Vec<Option<Relay>>,
+    /// The files that say how much the clocks of nodes are off.
+    pub clocks: Vec<Option<PathBuf>>,
+    pub nginx: Nginx,
+    pub stage: Arc<Stage>,
+    pub phase: watch::Sender<Phase>,
+}
+
+impl World {
+    /// Starts everything but the clients.
+    pub async fn start(schedule: Schedule, places: &Places) -> anyhow::Result<Self> {
+        network::bring_up()?;
+        let findings = Findings::default();
+        let random = Random::new(schedule.seed);
+        let log = places.folder.join("postgres.log");
+        let postgres = Postgres::new(&places.template, &places.scratch, log)?;
+        postgres.start().await?;
+        let (mut nodes, mut relays, mut clocks) = (Vec::new(), Vec::new(), Vec::new());
+        for index in 0..NODES {
+            let relay = relay_of(&schedule, index).await?;
+            let clock = clock_of(&schedule, index, &places.folder)?;
+            let database = match relay {
+                Some(_) => network::relay(index),
+                None => network::postgres(index),
+            };
+            let setup = Setup {
+                binary: places.binary.clone(),
+                folder: places.folder.clone(),
+                database_url: format!("postgres://postgres@{database}/postgres"),
+                lease: schedule.lease,
+                clock: clock.clone(),
+            };
+            let random = random.branch(100 + index as u64);
+            nodes.push(Node::start(index, setup, findings.clone(), random));
+            relays.push(relay);
+            clocks.push(clock);
+        }
+        for node in &nodes {
+            ensure!(
+                node.ready(READY).await,
+                "the cluster does not start: {:?}",
+                findings.all()
+            );
+        }
+        let fronted: Vec<_> = (0..NODES).map(network::balanced).collect();
+        let nginx = Nginx::start(&fronted).await;
+        let recorder = Recorder::default();
+        let (phase, phase_receiver) = watch::channel(Phase::Load);
+        let stage = Arc::new(Stage {
+            recorder: recorder.clone(),
+            findings: findings.clone(),
+            phase: phase_receiver,
+            front: nginx.address(),
+            start: Instant::now(),
+            last_delivery: AtomicU64::new(0),
+        });
+        Ok(Self {
+            schedule,
+            recorder,
+            findings,
+            postgres,
+            nodes,
+            relays,
+            clocks,
+            nginx,
+            stage,
+            phase,
+        })
+    }
+
+    /// Lets the clients in.
+    pub fn let_clients_in(&self) -> Vec<Member> {
+        let random = Random::new(self.schedule.seed).branch(1000);
+        cast::enter(&self.stage, &random)
+    }
+}
+
+async fn relay_of(schedule: &Schedule, node: usize) -> anyhow::Result<Option<Relay>> {
+    if !schedule.is_delayed(node) {
+        return Ok(None);
+    }
+    let relay = Relay::start(network::relay(node), network::postgres(node)).await?;
+    Ok(Some(relay))
+}
+
+fn clock_of(schedule: &Schedule, node: usize, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if !schedule.is_clock_moved(node) {
+        return Ok(None);
+    }
+    let file = folder.join(format!("clock-{}", crate::fault::name(node)));
+    inject::set_clock(&file, RIGHT_TIME).context("cannot write a clock")?;
+    Ok(Some(file))
+}

@@ -1,0 +1,88 @@
+//! When faults were under way.
+
+use std::{collections::HashMap, time::Duration};
+
+/// Times of the faults, merged where they overlap.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    open: HashMap<String, Vec<Duration>>,
+    /// Beginning and end.
+    spans: Vec<(Duration, Duration)>,
+    pub(crate) begun: u64,
+}
+
+impl Faults {
+    /// A fault that is begun twice has to end twice; one that never does lasts for ever.
+    pub(super) fn note(&mut self, text: &str, begins: bool, at: Duration) {
+        if begins {
+            self.begun += 1;
+            self.open.entry(text.to_owned()).or_default().push(at);
+        } else {
+            let begun = self.open.get_mut(text).and_then(Vec::pop).unwrap_or(at);
+            self.spans.push((begun, at));
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        let open = self.open.drain().flat_map(|(_, begun)| begun);
+        self.spans.extend(open.map(|begun| (begun, Duration::MAX)));
+        self.spans.sort_unstable();
+        let mut merged: Vec<(Duration, Duration)> = Vec::new();
+        for (begins, ends) in self.spans.drain(..) {
+            match merged.last_mut() {
+                Some((_, last)) if begins <= *last => *last = ends.max(*last),
+                _ => merged.push((begins, ends)),
+            }
+        }
+        self.spans = merged;
+    }
+
+    /// Whether a fault was under way between the two, or ended less than `after` before `from`.
+    pub(crate) fn trouble(&self, from: Duration, until: Duration, after: Duration) -> bool {
+        let over = self
+            .spans
+            .partition_point(|(_, ends)| ends.saturating_add(after) < from);
+        self.spans
+            .get(over)
+            .is_some_and(|(begins, _)| *begins <= until)
+    }
+
+    /// When the fault that is under way at a time ends; that time itself if none is.
+    pub(crate) fn calm_after(&self, at: Duration) -> Duration {
+        let over = self.spans.partition_point(|(_, ends)| *ends < at);
+        match self.spans.get(over) {
+            Some((begins, ends)) if *begins <= at => *ends,
+            _ => at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Faults;
+
+    #[test]
+    fn overlapping_faults_are_one_trouble() {
+        let seconds = Duration::from_secs;
+        let mut faults = Faults::default();
+        faults.note("a", true, seconds(10));
+        faults.note("b", true, seconds(12));
+        faults.note("a", false, seconds(14));
+        faults.note("b", false, seconds(20));
+        faults.note("c", true, seconds(100));
+        faults.finish();
+        let none = Duration::ZERO;
+        assert!(!faults.trouble(seconds(1), seconds(9), none));
+        assert!(faults.trouble(seconds(1), seconds(10), none));
+        assert!(faults.trouble(seconds(16), seconds(17), none));
+        assert!(!faults.trouble(seconds(21), seconds(22), none));
+        assert!(faults.trouble(seconds(21), seconds(22), seconds(1)));
+        assert!(!faults.trouble(seconds(22), seconds(30), seconds(1)));
+        assert!(faults.trouble(seconds(200), seconds(200), none));
+        assert_eq!(faults.calm_after(seconds(11)), seconds(20));
+        assert_eq!(faults.calm_after(seconds(50)), seconds(50));
+        assert_eq!(faults.calm_after(seconds(101)), Duration::MAX);
+    }
+}
