@@ -19,23 +19,39 @@ pub struct Verdict {
     pub wrong: Vec<String>,
 }
 
+/// Messages `NAME:0` to `NAME:{count - 1}`: exactly once and in order with QoS 2, and otherwise each before the
+/// later ones. `may_follow`: one more may have come.
+struct Expected<'a> {
+    name: &'a str,
+    qos: Qos,
+    count: u32,
+    may_follow: bool,
+}
+
+impl<'a> Expected<'a> {
+    fn new(name: &'a str, qos: Qos, count: u32) -> Self {
+        Self {
+            name,
+            qos,
+            count,
+            may_follow: false,
+        }
+    }
+}
+
 impl Verdict {
     fn note(&mut self, wrong: impl Into<String>) {
         self.wrong.push(wrong.into());
     }
 
-    /// Messages `NAME:0` to `NAME:{count - 1}` must have come: exactly once and in order with `qos` 2, and
-    /// otherwise each before the later ones. With `may_follow`, one more may have.
-    #[expect(clippy::too_many_arguments, reason = "all of them are named at the call")]
-    fn compare(
-        &mut self,
-        who: &str,
-        name: &str,
-        qos: Qos,
-        count: u32,
-        may_follow: bool,
-        texts: &[String],
-    ) {
+    /// What `who` has heard must be what is `expected`.
+    fn compare(&mut self, who: &str, expected: Expected<'_>, texts: &[String]) {
+        let Expected {
+            name,
+            qos,
+            count,
+            may_follow,
+        } = expected;
         let mut seen: HashMap<u32, u32> = HashMap::new();
         let mut next = 0;
         for text in texts {
@@ -115,7 +131,7 @@ pub async fn judge(node: &TestNode, record: Record) -> Verdict {
     verdict.resumed("present", &client);
     collect(&mut client, &mut texts, sent).await;
     for (name, qos, count) in &counts {
-        verdict.compare("present", name, *qos, *count, false, &texts);
+        verdict.compare("present", Expected::new(name, *qos, *count), &texts);
     }
 
     let mut texts = Vec::new();
@@ -123,16 +139,21 @@ pub async fn judge(node: &TestNode, record: Record) -> Verdict {
     verdict.resumed("away", &client);
     collect(&mut client, &mut texts, sent + holds + wills).await;
     for (name, qos, count) in &counts {
-        verdict.compare("away", name, *qos, *count, false, &texts);
+        verdict.compare("away", Expected::new(name, *qos, *count), &texts);
     }
-    verdict.compare("away", "held", Qos::ExactlyOnce, holds, false, &texts);
+    let held = Expected::new("held", Qos::ExactlyOnce, holds);
+    verdict.compare("away", held, &texts);
     // One more client may have been let in without hearing of it. Wills have no order among clients.
     let mut of_wills: Vec<_> = texts
         .into_iter()
         .filter(|text| text.starts_with("will:"))
         .collect();
     of_wills.sort_by_key(|text| (text.len(), text.clone()));
-    verdict.compare("away", "will", Qos::ExactlyOnce, wills, true, &of_wills);
+    let will = Expected {
+        may_follow: true,
+        ..Expected::new("will", Qos::ExactlyOnce, wills)
+    };
+    verdict.compare("away", will, &of_wills);
     verdict
 }
 
@@ -254,7 +275,8 @@ async fn finish_halves(verdict: &mut Verdict, node: &TestNode, half: Half, count
     if !owed.is_empty() {
         verdict.note(format!("half: no PUBREL again for {owed:?}"));
     }
-    verdict.compare("half", "b", Qos::ExactlyOnce, count, false, &texts);
+    let expected = Expected::new("b", Qos::ExactlyOnce, count);
+    verdict.compare("half", expected, &texts);
 }
 
 /// Subscriptions that were acknowledged are there and get messages.
