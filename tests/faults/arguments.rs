@@ -67,7 +67,10 @@ impl Arguments {
         }
         ensure!(!read.seeds.is_empty(), "--seeds which? 7, 1-200 or 3,5,9");
         ensure!((1..=64).contains(&read.jobs), "--jobs: 1 to 64");
-        ensure!((1..=600).contains(&read.wish.seconds), "--seconds: 1 to 600");
+        ensure!(
+            (1..=600).contains(&read.wish.seconds),
+            "--seconds: 1 to 600"
+        );
         Ok(read)
     }
 }

@@ -154,7 +154,11 @@ impl fmt::Display for Fault {
             Self::Delay(node) => write!(f, "delay of {}", name(*node)),
             Self::Reset(node) => write!(f, "resets between nginx and {}", name(*node)),
             Self::Clock { node, is_forwards } => {
-                let way = if *is_forwards { "forwards" } else { "backwards" };
+                let way = if *is_forwards {
+                    "forwards"
+                } else {
+                    "backwards"
+                };
                 write!(f, "clock of {} {way}", name(*node))
             }
             Self::Rolling => write!(f, "rolling restart"),

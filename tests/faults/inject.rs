@@ -105,7 +105,11 @@ async fn inject(world: &World, planned: &Planned) -> anyhow::Result<()> {
         }
         Fault::Clock { node, is_forwards } => {
             let clock = world.clocks[*node].as_ref().context("no clock")?;
-            let moved = if *is_forwards { HOUR_FORWARDS } else { HOUR_BACKWARDS };
+            let moved = if *is_forwards {
+                HOUR_FORWARDS
+            } else {
+                HOUR_BACKWARDS
+            };
             set_clock(clock, moved)?;
             sleep(lasts).await;
             set_clock(clock, RIGHT_TIME)?;

@@ -14,13 +14,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{
-    arguments::Arguments,
-
-    postgres, run,
-    schedule::Schedule,
-    world::Places,
-};
+use crate::{arguments::Arguments, postgres, run, schedule::Schedule, world::Places};
 
 /// After which a world is ended from outside.
 const WATCHDOG: Duration = Duration::from_secs(180);
@@ -247,7 +241,8 @@ async fn end_of_world(
 }
 
 fn table(arguments: &Arguments, done: &[Done]) -> String {
-    let mut text = String::from("| seed | verdict | seconds | what happened |\n| --- | --- | --- | --- |\n");
+    let mut text =
+        String::from("| seed | verdict | seconds | what happened |\n| --- | --- | --- | --- |\n");
     for one in done {
         let verdict = if one.is_innocent { "passed" } else { "FAILED" };
         let Done {
@@ -261,4 +256,3 @@ fn table(arguments: &Arguments, done: &[Done]) -> String {
     let _ = arguments;
     text
 }
-

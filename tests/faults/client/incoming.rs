@@ -116,9 +116,9 @@ impl Client {
     /// PUBACK or PUBREC.
     fn acknowledged(&mut self, line: &mut Line, ack: &Ack, qos: Qos) {
         let outgoing = &mut self.session.outgoing;
-        let index = outgoing.iter().position(|one| {
-            one.packet_id == ack.packet_id && one.qos == qos && !one.is_released
-        });
+        let index = outgoing
+            .iter()
+            .position(|one| one.packet_id == ack.packet_id && one.qos == qos && !one.is_released);
         let Some(index) = index else {
             let packet_id = ack.packet_id;
             let text = format!("an acknowledgement of {packet_id:?}, which is not under way");

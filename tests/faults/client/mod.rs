@@ -151,7 +151,10 @@ impl Client {
     /// A client that has not connected yet.
     pub fn new(stage: Arc<Stage>, part: Part, random: Random) -> Self {
         let session = Session::new(part.packet_ids);
-        let wishes = part.filters.iter().map(|(filter, _)| (filter.clone(), true));
+        let wishes = part
+            .filters
+            .iter()
+            .map(|(filter, _)| (filter.clone(), true));
         Self {
             stage,
             session,
