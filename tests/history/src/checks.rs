@@ -3,9 +3,14 @@
 mod duplicates;
 mod loss;
 mod order;
+mod ownership;
 mod phantoms;
+mod retained;
 mod sessions;
+mod shared;
 mod soundness;
+mod stuck;
+mod wills;
 
 use crate::{
     Counts, History, Kind, Rules, Verdict, Violation,
@@ -29,6 +34,11 @@ pub fn check(history: &History, rules: &Rules) -> Verdict {
     order::check(&mut court);
     sessions::check(&mut court);
     phantoms::check(&mut court);
+    wills::check(&mut court);
+    ownership::check(&mut court);
+    shared::check(&mut court);
+    retained::check(&mut court);
+    stuck::check(&mut court);
     let Court {
         mut violations,
         counts,

@@ -6,7 +6,11 @@ mod forge;
 
 #[path = "forged/delivery.rs"]
 mod delivery;
+#[path = "forged/groups.rs"]
+mod groups;
 #[path = "forged/sessions.rs"]
 mod sessions;
 #[path = "forged/text.rs"]
 mod text;
+#[path = "forged/wills.rs"]
+mod wills;

@@ -55,6 +55,19 @@ impl Faults {
             _ => at,
         }
     }
+
+    /// The first time, not before `at`, from which no fault is under way for so long.
+    pub(crate) fn calm_for(&self, at: Duration, length: Duration) -> Duration {
+        let mut calm = at;
+        let over = self.spans.partition_point(|(_, ends)| *ends < at);
+        for (begins, ends) in self.spans.iter().skip(over) {
+            if *begins > calm.saturating_add(length) {
+                break;
+            }
+            calm = *ends;
+        }
+        calm
+    }
 }
 
 #[cfg(test)]
@@ -84,5 +97,8 @@ mod tests {
         assert_eq!(faults.calm_after(seconds(11)), seconds(20));
         assert_eq!(faults.calm_after(seconds(50)), seconds(50));
         assert_eq!(faults.calm_after(seconds(101)), Duration::MAX);
+        assert_eq!(faults.calm_for(seconds(1), seconds(5)), seconds(1));
+        assert_eq!(faults.calm_for(seconds(6), seconds(5)), seconds(20));
+        assert_eq!(faults.calm_for(seconds(98), seconds(5)), Duration::MAX);
     }
 }
