@@ -7,6 +7,8 @@
 //!
 //! - The server may have got n first: n was sent on a connection of the publisher on which m had not been sent
 //!   yet and while m was not acknowledged, or m was refused once and sent again.
+//! - m was published twice (see `duplicates`) and the client's subscription was not surely in force from before
+//!   the first time on: it may have begun after m and before n, and m have come with the second time.
 //! - m was read from an older connection of the client than n: two connections are read side by side
 //!   during a takeover.
 
@@ -15,7 +17,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::{Accusation, Court};
 use crate::{
     Kind,
-    story::{ClientId, MessageKey, Reception, TopicId},
+    story::{ClientId, MessageKey, Reception, Story, TopicId},
 };
 
 /// Client, publisher, topic, QoS of the message, QoS of the delivery.
@@ -41,6 +43,7 @@ pub(super) fn check(court: &mut Court<'_, '_>) {
         let stream = streams
             .entry((client, message.publisher, topic, message.qos, reception.qos))
             .or_default();
+        let may_be_second = story.is_published_twice(key) && !was_subscribed(story, key, reception);
         let overtaken_by = stream
             .range(message.number..)
             .map(|(_, later)| *later)
@@ -50,13 +53,26 @@ pub(super) fn check(court: &mut Court<'_, '_>) {
                 let may_be = later
                     .message
                     .is_none_or(|later| story.may_be_overtaken(key, later));
-                !is_older && !may_be
+                !is_older && !may_be && !may_be_second
             });
         stream.insert(message.number, reception);
         if let Some(later) = overtaken_by {
             accuse(court, key, reception, later);
         }
     }
+}
+
+/// Whether a subscription of the same session was surely in force from before the message was first sent until
+/// it came.
+fn was_subscribed(story: &Story<'_>, key: MessageKey, reception: &Reception) -> bool {
+    let sent = story.message(key).first_sent();
+    story
+        .matching_of(reception.client, reception.topic)
+        .any(|subscription| {
+            subscription.sure.is_some_and(|(from, _)| from < sent)
+                && reception.place < subscription.given_up
+                && story.is_same_session(subscription.connection, reception.connection)
+        })
 }
 
 fn accuse(court: &mut Court<'_, '_>, key: MessageKey, reception: &Reception, later: &Reception) {

@@ -13,8 +13,9 @@
 //! *Double.* A watcher received it twice. With QoS 2 excused as in `duplicates`; else if the connection of the watcher
 //! changed, or a fault was under way or over less than `Rules::after_fault` ago.
 //!
-//! *Undue.* The connection was refused; or the client sent DISCONNECT with reason 0 and had begun no newer connection before, and
-//! no fault was near that can have kept it from arriving; or the session was resumed before
+//! *Undue.* The connection was refused; or the client sent DISCONNECT with reason 0, began no newer connection
+//! before or within `Rules::grace` after (CONNECT at another node may overtake DISCONNECT and take the old one
+//! over), and no fault was near that can have kept it from arriving; or the session was resumed before
 //! the delay can have passed.
 //!
 //! *Early.* The Will was received although the connection still got answers to what it sent after
@@ -113,11 +114,11 @@ fn undue(court: &mut Court<'_, '_>, id: ConnectionId, first: &Reception) -> bool
 fn is_clear(story: &Story<'_>, id: ConnectionId, closed: Place) -> bool {
     let at = story.at(closed);
     let rules = story.rules;
+    let soon = at.saturating_add(rules.grace);
+    let next = story.next_attempt(id).map(|next| story.connection(next));
     story.connection(id).connected.is_some()
-        && !story.is_superseded(id, closed)
-        && !story
-            .faults
-            .trouble(at, at.saturating_add(rules.grace), rules.after_fault)
+        && next.is_none_or(|next| story.at(next.connect) > soon)
+        && !story.faults.trouble(at, soon, rules.after_fault)
 }
 
 /// The next attempt surely resumed the session within the delay.

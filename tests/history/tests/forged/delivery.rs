@@ -463,6 +463,34 @@ fn a_publisher_may_overtake_itself_on_a_new_connection() {
 }
 
 #[test]
+fn a_subscription_may_begin_between_two_messages_that_are_sent_again() {
+    let again = |before: bool| {
+        let mut forge = Forge::new();
+        forge.connect("s", 0).connect("p", HOUR).ask("s", "t", 1);
+        if before {
+            forge.grant("s", "t", 1);
+        }
+        forge.send("p:1", "t", 1).send("p:2", "t", 1);
+        if !before {
+            forge.grant("s", "t", 1);
+        }
+        forge
+            .receive("s", "p:2", 1)
+            .close("p", Side::Server)
+            .resume("p")
+            .send_again("p:1")
+            .acknowledge("p:1")
+            .send_again("p:2")
+            .acknowledge("p:2")
+            .receive("s", "p:1", 1)
+            .receive("s", "p:2", 1);
+        forge
+    };
+    again(false).is_innocent();
+    again(true).is_guilty_of(&[Kind::Disorder]);
+}
+
+#[test]
 fn a_refused_message_that_is_sent_again_comes_later() {
     let refused = |reason| {
         let mut forge = Forge::new();

@@ -87,12 +87,18 @@ fn a_takeover_may_be_faster_than_a_disconnect() {
         .accept("c", false)
         .will_comes()
         .is_innocent();
-    watched(0, 0)
-        .on("c", 1, closed)
-        .dial("c", 0)
-        .accept("c", false)
-        .will_comes()
-        .is_guilty_of(&[Kind::UndueWill]);
+    let after = |time| {
+        let mut forge = watched(0, 0);
+        forge
+            .on("c", 1, closed.clone())
+            .wait(time)
+            .dial("c", 0)
+            .accept("c", false)
+            .will_comes();
+        forge
+    };
+    after(0).is_innocent();
+    after(6).is_guilty_of(&[Kind::UndueWill]);
 }
 
 #[test]
