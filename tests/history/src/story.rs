@@ -55,14 +55,20 @@ pub(crate) struct Connection<'a> {
     /// With a reason code that says so: the server did not take it.
     pub(crate) is_refused: bool,
     pub(crate) closed: Option<(Place, Side)>,
-    /// The last that came in.
-    pub(crate) last_in: Option<Place>,
-    /// The last that came in by an answer to the latest request: (request, answer).
+    /// The latest request that was answered, and the answer.
     pub(crate) served: Option<(Place, Place)>,
     /// Connections of one client with the same number surely have the same session.
     pub(crate) session: usize,
     /// Subscriptions of connections that were accepted before this are surely gone.
     pub(crate) cut: Place,
+}
+
+impl Connection<'_> {
+    /// The server surely had the connection after this: it answered what was sent here. What the
+    /// client read later may have been under way for long.
+    pub(crate) fn alive(&self) -> Place {
+        self.served.map_or(self.connect, |(request, _)| request)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! A history as text: one line for each entry, for people and for [`History::read`].
+//! A history as text: one line for each entry, for people and for [`History::read`](crate::History::read).
 //!
 //! ```text
 //! causeway history 1

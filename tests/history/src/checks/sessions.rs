@@ -2,7 +2,7 @@
 //!
 //! *Session lost.* A CONNACK without Session Present answers a CONNECT without Clean Start, although the client's
 //! accepted connection before it had an expiry above zero that cannot have passed (counted from
-//! the last that came in on it, because the server may have lost it just then), and no attempt in between
+//! the last request on it that was answered, because the server may have lost it just then), and no attempt in between
 //! that may have been handled can have ended the session (see `story::sessions`). Handshakes that
 //! overlapped are not judged.
 //!
@@ -57,7 +57,7 @@ fn lost(court: &mut Court<'_, '_>, before: ConnectionId, id: ConnectionId) {
     let evidence = [
         Some(old.connect),
         old.connected,
-        old.last_in,
+        Some(old.alive()),
         old.closed.map(|(place, _)| place),
         Some(new.connect),
         new.connected,

@@ -21,6 +21,9 @@
 //! *Early.* The Will was received although the connection still got answers to what it sent after
 //! that; or it was not closed yet, or only closed by the client later, there was no
 //! newer attempt and no fault since it was accepted.
+//!
+//! Nor is a Will undue or early (unless its connection is served on) if the client gave up an attempt without
+//! answer not long before: the server may handle that late, as a takeover.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -118,6 +121,7 @@ fn is_clear(story: &Story<'_>, id: ConnectionId, closed: Place) -> bool {
     let next = story.next_attempt(id).map(|next| story.connection(next));
     story.connection(id).connected.is_some()
         && next.is_none_or(|next| story.at(next.connect) > soon)
+        && !story.may_be_taken_over_late(id)
         && !story.faults.trouble(at, soon, rules.after_fault)
 }
 
@@ -125,10 +129,10 @@ fn is_clear(story: &Story<'_>, id: ConnectionId, closed: Place) -> bool {
 fn is_resumed(story: &Story<'_>, id: ConnectionId) -> bool {
     let old = story.connection(id);
     let next = story.next_attempt(id).map(|next| story.connection(next));
-    let (Some(alive), Some(next)) = (old.last_in, next) else {
+    let Some(next) = next else {
         return false;
     };
-    let passes = story.at(alive).saturating_add(delay(old));
+    let passes = story.at(old.alive()).saturating_add(delay(old));
     let is_in_time = next.connected.is_some_and(|place| story.at(place) < passes);
     is_in_time && next.session_present && !next.clean_start && !delay(old).is_zero()
 }
@@ -148,7 +152,7 @@ fn early(court: &mut Court<'_, '_>, id: ConnectionId, first: &Reception) {
     };
     let (from, until) = (story.at(connected), story.at(place));
     let is_calm = !story.faults.trouble(from, until, story.rules.after_fault);
-    let is_alone = !story.is_superseded(id, place);
+    let is_alone = !story.is_superseded(id, place) && !story.may_be_taken_over_late(id);
     if is_served || (is_open && is_calm && is_alone && connected < place) {
         let text = "the Will came while its connection was there";
         accuse(court, Kind::EarlyWill, id, first, text);
@@ -251,9 +255,7 @@ fn due(story: &Story<'_>, id: ConnectionId) -> Option<Place> {
     if story.at(next.connect) > known {
         return Some(end);
     }
-    let alive = connection
-        .last_in
-        .map_or(Duration::ZERO, |place| story.at(place));
+    let alive = story.at(connection.alive());
     let came = story.at(next.connected.unwrap_or(next.connect));
     let rules = story.rules;
     let is_calm = !story

@@ -126,7 +126,6 @@ impl<'a> Builder<'a> {
                 session_present: false,
                 is_refused: false,
                 closed: None,
-                last_in: None,
                 served: None,
                 session: 0,
                 cut: 0,
@@ -219,7 +218,6 @@ impl<'a> Builder<'a> {
                     } else {
                         connection.connected = Some(place);
                         connection.session_present = *session_present;
-                        connection.last_in = Some(place);
                         let client = connection.client;
                         if let Some(client) = self.story.clients.get_mut(client) {
                             client.connected.push(id);
@@ -264,7 +262,6 @@ impl<'a> Builder<'a> {
                     Some(message) => message.completed = message.completed.or(Some(place)),
                     None => self.unsound(place, "PUBCOMP for what was never sent"),
                 }
-                self.answered(id, None, place);
             }
             Happened::Received { .. } => self.received(place, id, what),
             Happened::Ping => self.pings.entry(id).or_default().push_back(place),
@@ -276,15 +273,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Something came in, perhaps the answer to a request.
-    fn answered(&mut self, id: ConnectionId, request: Option<Place>, place: Place) {
-        if let Some(connection) = self.story.connections.get_mut(id) {
-            connection.last_in = Some(place);
-            if let Some(request) = request
-                && connection.served.is_none_or(|(before, _)| before < request)
-            {
-                connection.served = Some((request, place));
-            }
+    /// An answer came in.
+    fn answered(&mut self, id: ConnectionId, request: Option<Place>, answer: Place) {
+        let connection = self.story.connections.get_mut(id);
+        if let (Some(connection), Some(request)) = (connection, request)
+            && connection.served.is_none_or(|(before, _)| before < request)
+        {
+            connection.served = Some((request, answer));
         }
     }
 

@@ -77,11 +77,24 @@ impl Story<'_> {
             .saturating_add(self.rules.grace)
     }
 
+    /// Whether an earlier attempt that was given up without answer may be handled after this one, and take
+    /// it over.
+    pub(crate) fn may_be_taken_over_late(&self, id: ConnectionId) -> bool {
+        let connection = self.connection(id);
+        self.client(connection.client)
+            .attempts
+            .iter()
+            .map(|attempt| self.connection(*attempt))
+            .take_while(|attempt| attempt.connect < connection.connect)
+            .filter(|attempt| attempt.connected.is_none() && !attempt.is_refused)
+            .any(|attempt| self.handled_until(attempt) >= self.at(connection.connect))
+    }
+
     /// The earliest time at which the session of a connection can expire, if no other is made: the
-    /// server may have lost the connection just after the last that came from it.
+    /// server may have lost the connection just after the last request that it answered.
     pub(crate) fn expires(&self, connection: &Connection<'_>) -> Duration {
-        let alive = connection.last_in.unwrap_or(connection.connect);
-        self.at(alive).saturating_add(connection.expiry)
+        self.at(connection.alive())
+            .saturating_add(connection.expiry)
     }
 
     /// What was accepted before this place is in no session that this connection can have: Session

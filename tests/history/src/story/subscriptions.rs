@@ -3,7 +3,7 @@
 //! *Surely*, so that a missing message is an accusation: from SUBACK with QoS 1 or 2 on; until
 //! UNSUBSCRIBE, or a SUBSCRIBE with the same filter that is not answered with QoS 1 or 2, goes out; through
 //! connections that surely have the session of the one on which it was made; to the end, if
-//! the last of them is open when the history settles, else until the last that came in on it.
+//! the last of them is open when the history settles, else until the last request on it that was answered.
 //!
 //! *Possibly*, so that a message is no phantom: from SUBSCRIBE on (a server may deliver before SUBACK);
 //! for messages first sent before UNSUBACK came; until Session Present is 0.
@@ -76,7 +76,7 @@ impl<'a> Story<'a> {
                 let end = if open == Some(*id) {
                     NEVER
                 } else {
-                    connection.last_in.unwrap_or(0)
+                    connection.alive()
                 };
                 let known = ends.entry((client, connection.session)).or_default();
                 *known = end.max(*known);

@@ -100,6 +100,29 @@ fn members_one_after_the_other_cover_a_message() {
 }
 
 #[test]
+fn what_is_read_late_does_not_show_that_a_connection_lived() {
+    let read = |served: bool| {
+        let mut forge = Forge::new();
+        forge
+            .connect("p", 0)
+            .connect("a", 0)
+            .subscribe("a", GROUP, 1)
+            .publish("p:1", "t/a", 1)
+            .publish("p:2", "t/a", 1)
+            .connect("b", 0)
+            .subscribe("b", GROUP, 1)
+            .receive("a", "p:2", 1);
+        if served {
+            forge.ping("a");
+        }
+        forge.close("a", Side::Server);
+        forge
+    };
+    read(false).is_innocent();
+    read(true).is_guilty_of(&[Kind::SharedMiss]);
+}
+
+#[test]
 fn a_member_that_is_away_may_have_the_message() {
     let away = |back: bool| {
         let mut forge = two_members(1, HOUR);

@@ -193,6 +193,30 @@ fn a_will_comes_after_its_connection() {
 }
 
 #[test]
+fn an_attempt_that_was_given_up_may_take_over_late() {
+    let late = |time, by| {
+        let mut forge = Forge::new();
+        forge
+            .subscriber("w", "will/+", 1)
+            .dial("c", 0)
+            .close("c", Side::ClientAbruptly)
+            .wait(time)
+            .connect_with_will("c", 0, 0);
+        let will = received("will/c:2", "will/c", 1, Retain::No);
+        if by == Side::ClientNormally {
+            forge.close("c", by).note("w", will);
+        } else {
+            forge.note("w", will).close("c", by);
+        }
+        forge
+    };
+    late(0, Side::ClientAbruptly).is_innocent();
+    late(6, Side::ClientAbruptly).is_guilty_of(&[Kind::EarlyWill]);
+    late(0, Side::ClientNormally).is_innocent();
+    late(6, Side::ClientNormally).is_guilty_of(&[Kind::UndueWill]);
+}
+
+#[test]
 fn a_takeover_makes_the_will_due() {
     let takeover = || {
         let mut forge = watched(HOUR, 0);

@@ -217,7 +217,7 @@ impl Broker {
         };
         for item in session.in_flight.into_iter().chain(session.queue) {
             if item.group.is_some() && item.qos == 1 {
-                self.to_group(&item, chance);
+                self.give_to_group(&item, chance);
             }
         }
     }
@@ -385,13 +385,13 @@ impl Broker {
         for group in groups {
             let mut copy = item.clone();
             copy.group = Some(group);
-            self.to_group(&copy, chance);
+            self.give_to_group(&copy, chance);
         }
         self.flush();
     }
 
     /// Gives a message to a member of its group, best to one that is connected.
-    fn to_group(&mut self, item: &Item, chance: &mut Chance) {
+    fn give_to_group(&mut self, item: &Item, chance: &mut Chance) {
         let group = item.group.clone().unwrap();
         let mut members: Vec<&mut Session> = self
             .sessions

@@ -162,7 +162,6 @@ impl<'a> Builder<'a> {
         else {
             return;
         };
-        self.answered(connection, None, place);
         let client = self.story.connection(connection).client;
         let is_retained = *retain == Retain::Yes;
         let topic = self.topics.number(topic);
