@@ -102,12 +102,13 @@ impl From<sqlx::Error> for StoreError {
                 None,
             ) => true,
             // 08 connection, 40 rollback (deadlock, serialization), 53 resources, 57 operator
-            // intervention (shutdown), 25006 read-only during a failover.
+            // intervention (shutdown), 25006 read-only during a failover, 25P03 a transaction that was idle for
+            // too long because this process was stopped.
             (sqlx::Error::Database(db), None) => db.code().is_some_and(|code| {
                 ["08", "40", "53", "57"]
                     .iter()
                     .any(|class| code.starts_with(class))
-                    || code == "25006"
+                    || ["25006", "25P03"].contains(&&*code)
             }),
             _ => false,
         };

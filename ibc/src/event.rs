@@ -79,6 +79,16 @@ pub enum Event {
     /// A message for every connected session of the receiver that matches and does not get it
     /// through its queue.
     Message(MessageRecord),
+    /// Where the [`Event::Message`] after this one comes from, if it must not be delivered twice.
+    Sender(Sender),
+    /// A client has released a packet identifier that an [`Event::Sender`] has named: it may stand
+    /// for another message from now on.
+    Released {
+        /// The session of the client.
+        session: SessionId,
+        /// The Packet Identifier.
+        packet_id: u16,
+    },
     /// A QoS 0 message for one member of a shared subscription.
     Direct {
         /// The session.
@@ -123,6 +133,19 @@ pub enum Event {
     /// All frames of the stream to the sender up to this one have been applied there: they need not be
     /// written again when the database has crashed.
     Applied(i64),
+}
+
+/// The client that has sent a message with QoS 2, or left a Will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender {
+    /// Its session. Of a Will: the number of the claim that it belongs to.
+    pub session: SessionId,
+    /// The Packet Identifier. Of a Will: 0.
+    pub packet_id: u16,
+    /// The claim under which it was sent.
+    pub epoch: Epoch,
+    /// Whether it may have been sent before: DUP, or a Will.
+    pub is_repeated: bool,
 }
 
 /// See [`Event::MemberAdded`].
@@ -211,6 +234,8 @@ impl Event {
             Self::Retained { .. } => 20,
             Self::Buried(_) => 21,
             Self::Applied(_) => 24,
+            Self::Sender(_) => 25,
+            Self::Released { .. } => 26,
         }
     }
 
@@ -291,6 +316,16 @@ impl Event {
             }
             Self::Buried(node) => frame.put_i64(node.0),
             Self::Applied(sequence) => frame.put_i64(*sequence),
+            Self::Sender(sender) => {
+                frame.put_i64(sender.session.0);
+                frame.put_u16(sender.packet_id);
+                frame.put_i64(sender.epoch.0);
+                frame.put_u8(u8::from(sender.is_repeated));
+            }
+            Self::Released { session, packet_id } => {
+                frame.put_i64(session.0);
+                frame.put_u16(*packet_id);
+            }
         }
     }
 
@@ -359,6 +394,16 @@ impl Event {
             }
             21 => Self::Buried(NodeId(r.i64()?)),
             24 => Self::Applied(r.i64()?),
+            25 => Self::Sender(Sender {
+                session: SessionId(r.i64()?),
+                packet_id: r.u16()?,
+                epoch: Epoch(r.i64()?),
+                is_repeated: r.u8()? != 0,
+            }),
+            26 => Self::Released {
+                session: SessionId(r.i64()?),
+                packet_id: r.u16()?,
+            },
             _ => return Ok(None),
         }))
     }

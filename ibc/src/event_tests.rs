@@ -110,6 +110,16 @@ pub(crate) fn every_kind() -> Vec<Event> {
         },
         Event::Buried(NodeId(8)),
         Event::Applied(9),
+        Event::Sender(Sender {
+            session: SessionId(1),
+            packet_id: 2,
+            epoch: Epoch(3),
+            is_repeated: true,
+        }),
+        Event::Released {
+            session: SessionId(1),
+            packet_id: 2,
+        },
     ]
 }
 

@@ -51,6 +51,8 @@ const FAILURE: u8 = 1;
 
 /// How long tasks that compute may go on after their node has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Before a node that was a member tries again to reach the database.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Before a node that was declared dead joins again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -127,6 +129,7 @@ async fn incarnations(
     config: &config::Config,
     stop: &CancellationToken,
 ) -> Result<(), (u8, String)> {
+    let mut was_member = false;
     loop {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -145,8 +148,22 @@ async fn incarnations(
         match result {
             Ok(()) => return Ok(()),
             Err(End::Fatal(code, text)) => return Err((code, text)),
+            Err(End::Unreachable(text)) if !was_member || stop.is_cancelled() => {
+                return Err((FAILURE, text));
+            }
+            Err(End::Unreachable(text)) => {
+                tracing::warn!(
+                    error = text,
+                    "cannot join the cluster again yet, will repeat"
+                );
+                tokio::select! {
+                    () = tokio::time::sleep(PATIENCE) => {}
+                    () = stop.cancelled() => return Ok(()),
+                }
+            }
             Err(End::Fenced(text)) if stop.is_cancelled() => return Err((FAILURE, text)),
             Err(End::Fenced(text)) => {
+                was_member = true;
                 tracing::error!(
                     error = text,
                     "all connections were closed, joining the cluster again"
@@ -160,18 +177,22 @@ async fn incarnations(
 /// How one incarnation of the node ends before it was asked to.
 enum End {
     Fatal(u8, String),
+    /// It could not start, because the database is away.
+    Unreachable(String),
     /// The cluster has declared it dead.
     Fenced(String),
 }
 
 async fn live(config: config::Config, stop: CancellationToken) -> Result<(), End> {
     let node = Node::start(config).await.map_err(|error| {
-        let code = if error.is_configuration() {
-            CONFIGURATION
+        let text = node::telemetry::chain(&error);
+        if error.is_transient() {
+            End::Unreachable(text)
+        } else if error.is_configuration() {
+            End::Fatal(CONFIGURATION, text)
         } else {
-            FAILURE
-        };
-        End::Fatal(code, node::telemetry::chain(&error))
+            End::Fatal(FAILURE, text)
+        }
     })?;
     node.run(stop.cancelled()).await.map_err(|why| match why {
         Failure::Fenced => End::Fenced(why.to_string()),

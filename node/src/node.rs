@@ -61,6 +61,16 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Whether the database cannot be reached now, so that it may go better later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Open(ibc::OpenError::Connect { .. }) => true,
+            Self::Join(ibc::JoinError::Store(error)) => error.is_transient(),
+            _ => false,
+        }
+    }
+
     /// Whether the settings are at fault rather than the world.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {

@@ -186,7 +186,9 @@ async fn bury(
         Ok(None) => Ok(()),
         Err(StoreError::Fenced) => Err(StoreError::Fenced),
         Err(error) => {
-            warn!(error = %chain(&error), node_id = %suspect, "cannot tell whether a node is dead");
+            if !cluster.outage.is_on() {
+                warn!(error = %chain(&error), node_id = %suspect, "cannot tell whether a node is dead");
+            }
             Ok(())
         }
     }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use ibc::{Forward, Frame, MessageRecord, NodeId, StoreError, event::Event};
+use ibc::{
+    Forward, Frame, MessageRecord, NodeId, StoreError,
+    event::{Event, Sender},
+};
 use mqtt::Qos;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
@@ -88,15 +91,26 @@ impl Outgoing {
         self.add(peers, |peer, number| peer.add_event(number, worth, &event))
     }
 
-    /// Adds the message to the streams to `peers`, as [`Event::Message`].
-    pub(crate) fn forward(&self, peers: &[NodeId], record: &MessageRecord) -> Ticket {
-        let most = record.size_hint();
+    /// Adds the message to the streams to `peers`, as [`Event::Message`], with its sender in front of
+    /// it if it must not be delivered twice.
+    pub(crate) fn forward(
+        &self,
+        peers: &[NodeId],
+        record: &MessageRecord,
+        sender: Option<Sender>,
+    ) -> Ticket {
+        let sender = sender.map(|sender| Event::Sender(sender).encoded());
+        let sender = sender.as_deref().unwrap_or_default();
+        let most = sender.len() + record.size_hint();
         let worth = match record.message.qos {
             Qos::AtMostOnce => Worth::AtMostOnce,
             Qos::AtLeastOnce | Qos::ExactlyOnce => Worth::AtLeastOnce,
         };
         self.add(peers, |peer, number| {
-            peer.add(number, worth, most, |frame| frame.put_message(record))
+            peer.add(number, worth, most, |frame| {
+                frame.put(sender);
+                frame.put_message(record);
+            })
         })
     }
 

@@ -58,8 +58,10 @@ impl Feed {
             Event::SessionEnded { session, epoch } => router.ended(session, epoch),
             Event::Message(record) => {
                 let publication = Arc::new(Publication::from_record(record));
-                router.receive(&publication, &mut self.topics);
+                router.receive(&publication, self.sender.take(), &mut self.topics);
             }
+            Event::Sender(sender) => self.sender = Some(sender),
+            Event::Released { session, packet_id } => router.released(session, packet_id),
             Event::Direct {
                 session,
                 options,

@@ -13,7 +13,10 @@ use std::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use ibc::{Cursor, Events, Forward, NodeId, ReceivedFrame, SharedEntry, StoreError, event::Event};
+use ibc::{
+    Cursor, Events, Forward, NodeId, ReceivedFrame, SharedEntry, StoreError,
+    event::{Event, Sender},
+};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -50,6 +53,8 @@ pub(crate) struct Feed {
     is_dirty: bool,
     /// Sources that have not been told how far they are applied.
     unconfirmed: AHashSet<NodeId>,
+    /// Where the next message comes from; in the same frame.
+    sender: Option<Sender>,
     /// Since when frames are missing.
     gap_since: Option<Instant>,
     is_learned: bool,
@@ -72,6 +77,7 @@ impl Feed {
             cleaned: Instant::now(),
             is_dirty: false,
             unconfirmed: AHashSet::new(),
+            sender: None,
             gap_since: None,
             is_learned: false,
             orphans: Vec::new(),

@@ -71,16 +71,20 @@ pub(super) fn pubrel(cx: &mut Context<'_>, ack: &Ack) {
     let mut ticket = Ticket::default();
     let mut reason_code = ReasonCode::PacketIdentifierNotFound;
     if cx.session.received.remove(&packet_id) {
-        cx.session.received_before.remove(&packet_id);
+        let was_before = cx.session.received_before.remove(&packet_id);
+        if cx.session.forwarded.remove(&packet_id) || was_before {
+            ticket = cx.rooms.router.release(cx.session.id, packet_id.get());
+        }
         reason_code = ReasonCode::Success;
         if cx.session.is_stored {
             let received = ibc::ReceivedId {
                 session: cx.session.id,
                 packet_id: packet_id.get(),
             };
-            ticket = cx.rooms.cluster.durable.add(Urgency::Now, |filling| {
+            let forgotten = cx.rooms.cluster.durable.add(Urgency::Now, |filling| {
                 filling.change(|batch| batch.forgotten.push(received));
             });
+            ticket = ticket.and(forgotten);
         }
     }
     owe(

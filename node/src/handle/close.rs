@@ -145,10 +145,7 @@ fn fate(rooms: &Rooms, session: &mut Session, cause: Cause, is_over: bool) -> Wi
         client_id: session.client_id.as_str().to_owned(),
         epoch: session.epoch,
     };
-    let origin = Origin {
-        received: None,
-        will: Some(key),
-    };
+    let origin = Origin::will(key);
     rooms.metrics.wills.inc();
     rooms
         .router

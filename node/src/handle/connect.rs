@@ -168,6 +168,7 @@ pub(crate) async fn connect(
             bytes: limits.bytes,
         }),
         received_before: received.clone(),
+        forwarded: AHashSet::new(),
         received,
         owed: VecDeque::new(),
         unacknowledged: 0,

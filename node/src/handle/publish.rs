@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ibc::event::Sender;
 use mqtt::{PacketId, PacketType, ProtocolVersion, Publish, Qos, ReasonCode};
 
 use super::{Context, Reject};
@@ -30,6 +31,7 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
         packet_id,
         topic_alias,
         mut message,
+        dup,
         ..
     } = packet;
     let qos = message.qos;
@@ -68,15 +70,26 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
     let mut origin = Origin::default();
     if qos == Qos::ExactlyOnce {
         cx.session.received.insert(packet_id);
-        let (session, packet_id) = (cx.session.id, packet_id.get());
-        origin.received = cx
-            .session
-            .is_stored
-            .then_some(ibc::ReceivedId { session, packet_id });
+        if cx.session.is_stored {
+            let (session, packet_id) = (cx.session.id, packet_id.get());
+            origin.received = Some(ibc::ReceivedId { session, packet_id });
+            origin.sender = Some(Sender {
+                session,
+                packet_id,
+                epoch: cx.session.epoch,
+                is_repeated: dup,
+            });
+        }
     }
     let Routed {
-        ticket, is_matched, ..
+        ticket,
+        is_matched,
+        is_forwarded,
+        ..
     } = route(cx, message, origin);
+    if qos == Qos::ExactlyOnce && is_forwarded && cx.session.is_stored {
+        cx.session.forwarded.insert(packet_id);
+    }
     let reason_code = if is_matched {
         ReasonCode::Success
     } else {

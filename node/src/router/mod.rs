@@ -9,6 +9,7 @@ mod landed;
 mod peers;
 mod publish;
 mod routes;
+mod seen;
 mod share;
 mod subscriber;
 mod tree;
@@ -29,6 +30,7 @@ pub(crate) use subscriber::{Matches, Subscriber};
 
 use self::{
     crowd::Crowds,
+    seen::Seen,
     subscriber::{Disconnected, Filters, Group, Place},
     tree::Tree,
 };
@@ -43,6 +45,8 @@ pub(crate) struct Router {
     /// Sessions whose queues in the database have grown.
     crowds: Crowds,
     routes: RwLock<Routes>,
+    /// What clients connected here have got and may be sent again.
+    seen: Seen,
     /// Raised by every change of the tree, so that cached matches can be checked without a lock.
     version: AtomicU64,
 }
@@ -129,6 +133,7 @@ impl Router {
             metrics,
             limits,
             crowds: Crowds::default(),
+            seen: Seen::default(),
             routes: RwLock::default(),
             version: AtomicU64::new(1),
         }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use ahash::AHashMap;
-use ibc::{DeliveryOptions, NewEntry, NodeId, ReceivedId};
+use ibc::{
+    DeliveryOptions, NewEntry, NodeId, ReceivedId, SessionId,
+    event::{Event, Sender},
+};
 use mqtt::{Qos, Str};
 
 use super::{
@@ -24,8 +27,27 @@ use crate::{
 pub(crate) struct Origin {
     /// The QoS 2 packet identifier of a stored session [MQTT-4.3.3-10].
     pub(crate) received: Option<ReceivedId>,
+    /// By what the nodes know the message again, should it come twice.
+    pub(crate) sender: Option<Sender>,
     /// The stored Will that this is.
     pub(crate) will: Option<ibc::WillKey>,
+}
+
+impl Origin {
+    /// A stored Will. Whoever took it may have died half-way, and it was taken again.
+    pub(crate) const fn will(key: ibc::WillKey) -> Self {
+        let sender = Sender {
+            session: SessionId(key.epoch.0),
+            packet_id: 0,
+            epoch: key.epoch,
+            is_repeated: true,
+        };
+        Self {
+            received: None,
+            sender: Some(sender),
+            will: Some(key),
+        }
+    }
 }
 
 /// What became of a message.
@@ -37,6 +59,8 @@ pub(crate) struct Routed {
     pub(crate) is_matched: bool,
     /// Whether it left this node, or will after a commit.
     pub(crate) is_shared_out: bool,
+    /// Whether other nodes got it for their clients.
+    pub(crate) is_forwarded: bool,
 }
 
 /// The topics somebody publishes to, with what they found; a bounded number of them.
@@ -78,6 +102,8 @@ impl Router {
         let matches = self.find(message.topic_name.as_shared(), cache);
         let mut entries = Vec::new();
         let mut nodes = Cow::Borrowed(matches.nodes.as_slice());
+        let sender = origin.sender;
+        let is_new = sender.is_none_or(|sender| !sender.is_repeated || self.seen.is_new(&sender));
         for matched in &matches.subscribers {
             let Some(merged) = matched.for_publisher(publication.publisher()) else {
                 continue;
@@ -91,7 +117,9 @@ impl Router {
                     share: None,
                 });
             } else if subscriber.outbox().is_some() {
-                self.hand_over(subscriber, publication, &merged);
+                if is_new {
+                    self.hand_over(subscriber, publication, &merged);
+                }
             } else if let Some(owner) = subscriber.owner()
                 && !nodes.contains(&owner)
                 && owner != self.node()
@@ -104,12 +132,13 @@ impl Router {
             ticket = ticket.and(self.share(group, publication, None, &mut entries));
         }
         let is_shared_out = !nodes.is_empty() || !entries.is_empty() || message.retain;
-        ticket = ticket.and(self.forward(publication, &nodes));
+        ticket = ticket.and(self.forward(publication, &nodes, sender));
         ticket = ticket.and(self.store(publication, entries, origin));
         Routed {
             ticket,
             is_matched: !matches.is_empty(),
             is_shared_out,
+            is_forwarded: !nodes.is_empty(),
         }
     }
 
@@ -141,7 +170,15 @@ impl Router {
 
     /// A message that another node has routed: for sessions connected here that do not get it
     /// through their queue.
-    pub(crate) fn receive(&self, publication: &Arc<Publication>, cache: &mut TopicCache) {
+    pub(crate) fn receive(
+        &self,
+        publication: &Arc<Publication>,
+        sender: Option<Sender>,
+        cache: &mut TopicCache,
+    ) {
+        if sender.is_some_and(|sender| !self.seen.is_new(&sender)) {
+            return;
+        }
         let message = publication.message();
         let matches = self.find(message.topic_name.as_shared(), cache);
         for matched in &matches.subscribers {
@@ -188,7 +225,24 @@ impl Router {
         pushed
     }
 
-    fn forward(&self, publication: &Arc<Publication>, nodes: &[NodeId]) -> Ticket {
+    /// The client has released a packet identifier. Tells the other nodes, if they may remember it.
+    pub(crate) fn release(&self, session: SessionId, packet_id: u16) -> Ticket {
+        self.seen.release(session, packet_id);
+        let event = Event::Released { session, packet_id };
+        self.cluster.outgoing.broadcast(&event)
+    }
+
+    /// Another node says so.
+    pub(crate) fn released(&self, session: SessionId, packet_id: u16) {
+        self.seen.release(session, packet_id);
+    }
+
+    fn forward(
+        &self,
+        publication: &Arc<Publication>,
+        nodes: &[NodeId],
+        sender: Option<Sender>,
+    ) -> Ticket {
         if nodes.is_empty() {
             return Ticket::default();
         }
@@ -199,7 +253,7 @@ impl Router {
         }
         self.metrics.forwarded.inc();
         let outgoing = &self.cluster.outgoing;
-        let ticket = outgoing.forward(nodes, publication.record());
+        let ticket = outgoing.forward(nodes, publication.record(), sender);
         if qos == Qos::AtMostOnce {
             Ticket::default()
         } else {

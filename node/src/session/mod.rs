@@ -48,6 +48,8 @@ pub(crate) struct Session {
     /// Those of them that came on an earlier connection; they do not count against our Receive
     /// Maximum, which begins anew with each connection (section 4.9).
     pub(crate) received_before: AHashSet<PacketId>,
+    /// Those of them whose messages went to other nodes, which remember them until they are released.
+    pub(crate) forwarded: AHashSet<PacketId>,
     /// What is owed to the client as soon as something is committed, in order [MQTT-4.6.0-2].
     pub(crate) owed: VecDeque<(Ticket, Owed)>,
     /// QoS 1 PUBLISH packets whose PUBACK is owed.

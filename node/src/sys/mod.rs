@@ -84,6 +84,8 @@ impl Board {
         };
         let publication = Arc::new(Publication::new(Str::default(), message));
         self.rooms.retain.apply_here(Arc::clone(&publication));
-        self.rooms.router.receive(&publication, &mut self.topics);
+        self.rooms
+            .router
+            .receive(&publication, None, &mut self.topics);
     }
 }

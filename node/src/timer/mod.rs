@@ -79,11 +79,7 @@ async fn publish_wills(rooms: &Rooms) -> Result<(), StoreError> {
     {
         match Publication::decode_will(body) {
             Ok(publication) => {
-                let will = Some(WillKey { client_id, epoch });
-                let origin = Origin {
-                    received: None,
-                    will,
-                };
+                let origin = Origin::will(WillKey { client_id, epoch });
                 rooms.metrics.wills.inc();
                 rooms
                     .router
