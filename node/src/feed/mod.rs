@@ -48,6 +48,9 @@ pub(crate) struct Feed {
     /// Nodes whose routes have not come yet; until then no client is served.
     awaited: Option<AHashSet<NodeId>>,
     dead: AHashSet<NodeId>,
+    /// Dead nodes of which everything has been read. What is there all the same was written again
+    /// after a crash of the database.
+    finished: AHashSet<NodeId>,
     topics: TopicCache,
     cleaned: Instant,
     is_dirty: bool,
@@ -73,6 +76,7 @@ impl Feed {
             cursors: AHashMap::new(),
             awaited: None,
             dead: AHashSet::new(),
+            finished: AHashSet::new(),
             topics: TopicCache::with_capacity(TOPICS),
             cleaned: Instant::now(),
             is_dirty: false,
@@ -215,6 +219,9 @@ impl Feed {
         }
         *cursor = frame.sequence;
         self.is_dirty = true;
+        if self.finished.contains(&frame.source) {
+            return;
+        }
         self.rooms.metrics.frames_received.inc();
         for event in Events::new(frame.body) {
             match event {
@@ -277,7 +284,10 @@ impl Feed {
         };
         let result = consume(forward, self.rooms.cluster.node, Some(&read)).await;
         if result.is_ok() {
-            self.cursors.retain(|source, _| !self.dead.contains(source));
+            let finished = self
+                .cursors
+                .extract_if(|source, _| self.dead.contains(source));
+            self.finished.extend(finished.map(|(source, _)| source));
         }
         self.end_clean(result);
     }
