@@ -54,7 +54,7 @@ struct State {
     random: Random,
     /// Until then it may have been declared dead for a fault of its own.
     may_be_fenced_until: Instant,
-    /// Until then it may fail to start, or to end well, for want of a database.
+    /// Until then it may fail to start for want of a database.
     may_fail_until: Instant,
     fenced: u32,
     /// How much of the log of this start has been read, and when.
@@ -204,7 +204,8 @@ impl Node {
             Intent::Kill => true,
             Intent::Terminate if status.success() => true,
             Intent::Run | Intent::Terminate => {
-                status.code() == Some(1) && now < state.may_fail_until
+                let cannot_start = output.lines().last().is_some_and(is_without_database);
+                status.code() == Some(1) && cannot_start && now < state.may_fail_until
             }
         };
         if !is_allowed {
@@ -328,4 +329,9 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether a node ended with this line because it could not open its database.
+fn is_without_database(line: &str) -> bool {
+    line.starts_with("causeway: cluster.database_url: cannot open the database")
 }
