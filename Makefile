@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-node check test test-compose bench fuzz
+.PHONY: help build run cluster cluster-node check test test-compose bench fuzz faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,3 +33,6 @@ bench: ## the load scenarios of bench/
 
 fuzz: ## hostile input for the decoders and for running nodes (SECONDS=60 for each target)
 	@SECONDS_EACH=$(or $(SECONDS),60) deploy/scripts/fuzz
+
+faults: ## a cluster broken by seeded faults under load, and a checker (SEED=7 or SEEDS=1-200, JOBS=2, SECONDS, ONLY=kill)
+	@SECONDS_EACH=$(or $(SECONDS),12) deploy/scripts/faults

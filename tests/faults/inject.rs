@@ -1,6 +1,6 @@
 //! Carries the schedule out.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use history::Happened;
@@ -10,17 +10,13 @@ use tokio::{
 };
 
 use crate::{
+    clock::{HOUR_BACKWARDS, HOUR_FORWARDS, RIGHT_TIME},
     fault::Fault,
     network::Rules,
     schedule::{NODES, Planned},
     world::World,
 };
 
-/// An hour, in the words of libfaketime.
-const HOUR_FORWARDS: &str = "+3600";
-const HOUR_BACKWARDS: &str = "-3600";
-/// No difference.
-pub const RIGHT_TIME: &str = "+0";
 /// Half of what a question and its answer take longer.
 const DELAY: Duration = Duration::from_millis(250);
 /// After a fault of the database or of the way to it, nodes may fail to start for so long.
@@ -91,7 +87,6 @@ async fn inject(world: &World, planned: &Planned) -> anyhow::Result<()> {
             drop(rules);
         }
         Fault::Delay(node) => {
-            world.excuse(*node, lasts);
             world.excuse_missing_database(*node, lasts);
             let relay = world.relays[*node].as_ref().context("no relay")?;
             relay.set_delay(DELAY);
@@ -105,14 +100,13 @@ async fn inject(world: &World, planned: &Planned) -> anyhow::Result<()> {
         }
         Fault::Clock { node, is_forwards } => {
             let clock = world.clocks[*node].as_ref().context("no clock")?;
-            let moved = if *is_forwards {
+            clock.set(if *is_forwards {
                 HOUR_FORWARDS
             } else {
                 HOUR_BACKWARDS
-            };
-            set_clock(clock, moved)?;
+            })?;
             sleep(lasts).await;
-            set_clock(clock, RIGHT_TIME)?;
+            clock.set(RIGHT_TIME)?;
         }
         Fault::Rolling => {
             for node in &world.nodes {
@@ -127,12 +121,4 @@ async fn pause(world: &World, node: usize, lasts: Duration) {
     let run = world.nodes[node].pause();
     sleep(lasts).await;
     world.nodes[node].resume(run);
-}
-
-/// Says how much the clock is off, in one piece: it is read at any time.
-pub fn set_clock(file: &Path, difference: &str) -> anyhow::Result<()> {
-    let new = file.with_extension("new");
-    fs::write(&new, difference)?;
-    fs::rename(&new, file)?;
-    Ok(())
 }

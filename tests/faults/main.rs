@@ -17,6 +17,7 @@
 mod arguments;
 mod cast;
 mod client;
+mod clock;
 mod fault;
 mod findings;
 mod inject;

@@ -46,15 +46,25 @@ struct Done {
     seconds: f64,
 }
 
-/// Where all worlds keep their databases: in memory if possible, because each is short-lived.
-fn scratch() -> PathBuf {
+const SCRATCH: &str = "causeway-faults-";
+
+/// Where all worlds keep their databases: in memory if possible, because each is short-lived. What
+/// an earlier run has left there that was killed is removed.
+fn scratch() -> anyhow::Result<PathBuf> {
     let memory = Path::new("/dev/shm");
     let place = if memory.is_dir() {
         memory.to_owned()
     } else {
         std::env::temp_dir()
     };
-    place.join(format!("causeway-faults-{}", std::process::id()))
+    for entry in fs::read_dir(&place)?.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(SCRATCH));
+        if process.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(place.join(format!("{SCRATCH}{}", std::process::id())))
 }
 
 /// Where logs and histories are kept: beside the folder of this program.
@@ -91,7 +101,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         is_root(),
         "run this as root: it makes network namespaces, drops packets in them and runs Postgres as its own user"
     );
-    let scratch = scratch();
+    let scratch = scratch()?;
     fs::create_dir_all(&scratch)?;
     let template = scratch.join("template");
     postgres::make_template(&template)?;

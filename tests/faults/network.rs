@@ -10,6 +10,8 @@ use crate::fault::Way;
 
 /// Port of Postgres at each of its addresses.
 pub const POSTGRES_PORT: u16 = 5432;
+/// Postgres has its port at all addresses.
+const RELAY_PORT: u16 = 5433;
 /// Where nginx connects to.
 const BALANCED_PORT: u16 = 1883;
 /// Where clients connect to that go past nginx.
@@ -27,7 +29,7 @@ pub fn postgres(node: usize) -> SocketAddr {
 
 /// Where the relay in front of it is, for a node that is to be delayed.
 pub fn relay(node: usize) -> SocketAddr {
-    address(41 + node, POSTGRES_PORT)
+    address(41 + node, RELAY_PORT)
 }
 
 /// Where a node takes clients from nginx.

@@ -1,6 +1,8 @@
 //! One node and whoever starts it again, as systemd would.
 
 use std::{
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
     path::PathBuf,
     process::ExitStatus,
     sync::{Arc, Mutex, PoisonError},
@@ -10,16 +12,16 @@ use std::{
 use harness::{Process, process};
 use tokio::time::{Instant, sleep};
 
-use crate::{fault::name, findings::Findings, network, random::Random};
+use crate::{clock::Clock, fault::name, findings::Findings, network, random::Random};
 
 /// How often its state is looked at.
 const TICK: Duration = Duration::from_millis(10);
 /// How long a node may take to let its clients go after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(30);
-/// The beginning of what a node says that others have declared dead.
-const FENCED: &str = "this node was declared dead by the cluster";
-/// What is preloaded to move the clock.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+/// What a node logs that others have declared dead, and that joins again.
+const FENCED: &str = "joining the cluster again";
+/// How often its log is looked at.
+const READ: Duration = Duration::from_millis(200);
 
 /// How a node is started, each time.
 #[derive(Debug)]
@@ -29,8 +31,8 @@ pub struct Setup {
     pub folder: PathBuf,
     pub database_url: String,
     pub lease: Duration,
-    /// The file that says how much its clock is off.
-    pub clock: Option<PathBuf>,
+    /// If its clock is to be moved.
+    pub clock: Option<Clock>,
 }
 
 /// Why a process ends.
@@ -52,9 +54,11 @@ struct State {
     random: Random,
     /// Until then it may have been declared dead for a fault of its own.
     may_be_fenced_until: Instant,
-    /// Until then it may fail to start, or to end well, for want of a database.
+    /// Until then it may fail to start for want of a database.
     may_fail_until: Instant,
     fenced: u32,
+    /// How much of the log of this start has been read, and when.
+    log_read: (u64, Instant),
     is_over: bool,
 }
 
@@ -85,6 +89,7 @@ impl Node {
                 may_be_fenced_until: now,
                 may_fail_until: now,
                 fenced: 0,
+                log_read: (0, now),
                 is_over: false,
             }),
         });
@@ -113,7 +118,11 @@ impl Node {
             state.process = None;
             return false;
         }
+        if state.log_read.1 + READ <= now {
+            self.look_at_log(&mut state, now);
+        }
         if let Some(status) = state.process.as_mut().and_then(Process::status) {
+            self.look_at_log(&mut state, now);
             let output = state.process.take().map(|ended| ended.output());
             self.judge(&mut state, status, &output.unwrap_or_default());
             let pause = state.random.millis(0, 3000);
@@ -123,12 +132,40 @@ impl Node {
         let is_due = state.start_at.is_some_and(|at| at <= now);
         if state.process.is_none() && is_due {
             state.starts += 1;
+            state.log_read = (0, now);
             state.start_at = None;
             state.started = now;
             state.intent = Intent::Run;
             state.process = Some(self.spawn(state.starts));
         }
         true
+    }
+
+    /// Counts how often it was declared dead, and finds when that was without cause.
+    fn look_at_log(&self, state: &mut State, now: Instant) {
+        let (read, _) = state.log_read;
+        let mut text = Vec::new();
+        if let Ok(mut file) = File::open(self.log(state.starts)) {
+            let _ = file.seek(SeekFrom::Start(read));
+            let _ = file.read_to_end(&mut text);
+        }
+        // Whole lines only.
+        let length = text
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        let text = String::from_utf8_lossy(&text[..length]);
+        state.log_read = (read + length as u64, now);
+        let count = text.lines().filter(|line| line.contains(FENCED)).count();
+        state.fenced += count as u32;
+        if count > 0 && now > state.may_be_fenced_until {
+            self.findings.add(format!(
+                "node {} (start {}, after {:.1} s) was declared dead without cause",
+                self.name(),
+                state.starts,
+                state.started.elapsed().as_secs_f64()
+            ));
+        }
     }
 
     fn spawn(&self, start: u32) -> Process {
@@ -150,12 +187,7 @@ impl Node {
             command.args(["--set", &setting]);
         }
         if let Some(clock) = &setup.clock {
-            command.env("LD_PRELOAD", FAKETIME);
-            command.env("FAKETIME_TIMESTAMP_FILE", clock);
-            command.env("FAKETIME_CACHE_DURATION", "1");
-            // A machine whose clock is set goes on counting seconds.
-            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-            command.env("DONT_FAKE_MONOTONIC", "1");
+            clock.apply(&mut command);
         }
         Process::start(command, self.log(start))
     }
@@ -168,16 +200,12 @@ impl Node {
     /// Whether it may end like this.
     fn judge(&self, state: &mut State, status: ExitStatus, output: &str) {
         let now = Instant::now();
-        let is_fenced = status.code() == Some(1) && output.contains(FENCED);
-        if is_fenced {
-            state.fenced += 1;
-        }
         let is_allowed = match state.intent {
             Intent::Kill => true,
             Intent::Terminate if status.success() => true,
             Intent::Run | Intent::Terminate => {
-                (is_fenced && now < state.may_be_fenced_until)
-                    || (status.code() == Some(1) && !is_fenced && now < state.may_fail_until)
+                let cannot_start = output.lines().last().is_some_and(is_without_database);
+                status.code() == Some(1) && cannot_start && now < state.may_fail_until
             }
         };
         if !is_allowed {
@@ -301,4 +329,9 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether a node ended with this line because it could not open its database.
+fn is_without_database(line: &str) -> bool {
+    line.starts_with("causeway: cluster.database_url: cannot open the database")
 }

@@ -102,6 +102,8 @@ impl Postgres {
             "listen_addresses=0.0.0.0",
             "max_connections=200",
             "shared_buffers=64MB",
+            // In the data folder, not in the memory of the machine, where a killed server leaves it.
+            "dynamic_shared_memory_type=mmap",
             "log_line_prefix=%m [%p] %a ",
         ] {
             command.args(["-c", setting]);

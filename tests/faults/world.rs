@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use harness::Nginx;
 use history::Recorder;
 use tokio::{sync::watch, time::Instant};
@@ -14,8 +14,9 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     cast::{self, Member},
     client::{Phase, Stage},
+    clock::Clock,
+    fault::name,
     findings::Findings,
-    inject::{self, RIGHT_TIME},
     network,
     node::{Node, Setup},
     postgres::Postgres,
@@ -49,8 +50,8 @@ pub struct World {
     pub postgres: Postgres,
     pub nodes: Vec<Arc<Node>>,
     pub relays: Vec<Option<Relay>>,
-    /// The files that say how much the clocks of nodes are off.
-    pub clocks: Vec<Option<PathBuf>>,
+    /// Those that are to be moved.
+    pub clocks: Vec<Option<Clock>>,
     pub nginx: Nginx,
     pub stage: Arc<Stage>,
     pub phase: watch::Sender<Phase>,
@@ -133,11 +134,8 @@ async fn relay_of(schedule: &Schedule, node: usize) -> anyhow::Result<Option<Rel
     Ok(Some(relay))
 }
 
-fn clock_of(schedule: &Schedule, node: usize, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if !schedule.is_clock_moved(node) {
-        return Ok(None);
-    }
-    let file = folder.join(format!("clock-{}", crate::fault::name(node)));
-    inject::set_clock(&file, RIGHT_TIME).context("cannot write a clock")?;
-    Ok(Some(file))
+fn clock_of(schedule: &Schedule, node: usize, folder: &Path) -> anyhow::Result<Option<Clock>> {
+    let file = folder.join(format!("clock-{}", name(node)));
+    let is_moved = schedule.is_clock_moved(node);
+    is_moved.then(|| Clock::new(file)).transpose()
 }
