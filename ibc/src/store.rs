@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Kept,
     Member, NodeId, NodeState, PageLimit, QueuedPage, RetainedMessage, SessionId, SessionSnapshot,
-    StoreError, Trim, Trimmed,
+    SharedEntry, StoreError, Trim, Trimmed,
 };
 
 /// What all nodes agree on, because it is in the database.
@@ -78,6 +78,15 @@ pub trait Store: Send + Sync + 'static {
         seen: &[(NodeId, EntryId)],
         limit: PageLimit,
     ) -> Result<QueuedPage, StoreError>;
+
+    /// Messages of shared subscriptions in the queues of sessions that have ended, that were not sent and
+    /// that nobody has given to another member: in the order of sessions and entries, those after `after`,
+    /// at most `limit`. Moving one that somebody else has moved does nothing.
+    async fn stranded(
+        &self,
+        after: (SessionId, EntryId),
+        limit: usize,
+    ) -> Result<Vec<SharedEntry>, StoreError>;
 
     /// Cuts the queue of a session back to a limit, unless its owner is not the one that `trim`
     /// says. What was given a packet identifier is neither counted nor deleted.

@@ -42,8 +42,8 @@ use self::presence::Presence;
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, Cursor, DueWill, Ended, EntryId, Epoch, Forward,
     Frame, JoinError, Joined, Kept, Member, NodeId, NodeState, OpenError, PageLimit, QueuedPage,
-    ReceivedFrame, RetainedMessage, SessionId, SessionSnapshot, Store, StoreError, Trim, Trimmed,
-    User, Users,
+    ReceivedFrame, RetainedMessage, SessionId, SessionSnapshot, SharedEntry, Store, StoreError,
+    Trim, Trimmed, User, Users,
 };
 
 /// How a node uses the database.
@@ -160,6 +160,14 @@ impl Store for Postgres {
         limit: PageLimit,
     ) -> Result<QueuedPage, StoreError> {
         on_connection!(self, c => queue::read(c, session, seen, limit))
+    }
+
+    async fn stranded(
+        &self,
+        after: (SessionId, EntryId),
+        limit: usize,
+    ) -> Result<Vec<SharedEntry>, StoreError> {
+        on_connection!(self, c => queue::stranded(c, after, limit))
     }
 
     async fn trim(&self, node: NodeId, trim: &Trim) -> Result<Trimmed, StoreError> {

@@ -110,6 +110,16 @@ const SHARED: &str = "
      order by s.expiry_interval <> 0, q.id
      limit $2";
 
+/// `$1`, `$2` after which session and entry, `$3` limit. Relies on `queue_shared`.
+const STRANDED: &str = "
+    select q.session_id, q.id, q.message_id, m.body, q.options, q.share
+      from queue q
+      join ended_session e on e.id = q.session_id
+      join message m on m.id = q.message_id
+     where q.share is not null and q.packet_id is null
+       and (q.session_id, q.id) > ($1, $2)
+     order by q.session_id, q.id limit $3";
+
 /// `$1` sessions, `$2` limit. Deletes their entries.
 const DELETE_OF: &str = "
     with page as (
@@ -254,18 +264,33 @@ pub(super) async fn shared(
         .bind(limit)
         .fetch_all(c)
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(SharedEntry {
-                session: SessionId(row.try_get("session_id")?),
-                entry: EntryId(row.try_get("id")?),
-                message: MessageId(row.try_get("message_id")?),
-                body: bytes(row, "body")?,
-                options: bytes(row, "options")?,
-                share: row.try_get("share")?,
-            })
-        })
-        .collect()
+    rows.iter().map(shared_entry).collect()
+}
+
+/// See [`Store::stranded`](crate::Store::stranded).
+pub(super) async fn stranded(
+    c: &mut PgConnection,
+    (session, entry): (SessionId, EntryId),
+    most: usize,
+) -> Result<Vec<SharedEntry>, StoreError> {
+    let rows = sqlx::query(STRANDED)
+        .bind(session.0)
+        .bind(entry.0)
+        .bind(super::limit(most))
+        .fetch_all(c)
+        .await?;
+    rows.iter().map(shared_entry).collect()
+}
+
+fn shared_entry(row: &PgRow) -> Result<SharedEntry, StoreError> {
+    Ok(SharedEntry {
+        session: SessionId(row.try_get("session_id")?),
+        entry: EntryId(row.try_get("id")?),
+        message: MessageId(row.try_get("message_id")?),
+        body: bytes(row, "body")?,
+        options: bytes(row, "options")?,
+        share: row.try_get("share")?,
+    })
 }
 
 /// Deletes at most `limit` entries of `sessions`. Returns their messages.

@@ -35,7 +35,7 @@ use self::open::{Beside, Opened};
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, DueWill, Ended, EntryId, JoinError, Joined, Kept,
     Member, NodeId, NodeState, OpenError, PageLimit, QueuedPage, RetainedMessage, SessionId,
-    SessionSnapshot, Store, StoreError, Trim, Trimmed, User, Users,
+    SessionSnapshot, SharedEntry, Store, StoreError, Trim, Trimmed, User, Users,
 };
 
 /// What a commit survives.
@@ -179,6 +179,14 @@ impl Store for Sqlite {
         limit: PageLimit,
     ) -> Result<QueuedPage, StoreError> {
         read!(self, c => queue::read(c, session, seen, limit))
+    }
+
+    async fn stranded(
+        &self,
+        after: (SessionId, EntryId),
+        limit: usize,
+    ) -> Result<Vec<SharedEntry>, StoreError> {
+        read!(self, c => queue::stranded(c, after, limit))
     }
 
     async fn trim(&self, node: NodeId, trim: &Trim) -> Result<Trimmed, StoreError> {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ibc::{Batch, EntryId, NewEntry, NewMessage, NodeState, Sent, Store as _, StoreError};
+use ibc::{
+    Batch, EntryId, NewEntry, NewMessage, NodeState, Sent, Store as _, StoreError, WillFate,
+};
 
 use crate::bed::{
-    Bed, LEASE, NEVER, claim, entry, message, messages, number, postgres, subscribed, subscription,
-    with_will,
+    Bed, LEASE, NEVER, claim, detached, entry, message, messages, number, postgres, subscribed,
+    subscription, with_will,
 };
 use crate::{on_both, server};
 
@@ -75,6 +77,36 @@ on_both! {
         assert_eq!(bed.due().await, [pair("short", "short")]);
         bed.age("will", "due_at", 20).await;
         assert_eq!(bed.due().await, [pair("later", "later")]);
+    }
+
+    async fn messages_for_a_member_that_has_ended_are_found(bed: Bed) {
+        let member = bed.claim(claim("member", 0)).await;
+        let stays = bed.claim(claim("stays", 60)).await;
+        bed.commit(detached(&member, "member", 0, WillFate::Discard)).await;
+        // Committed by a node that has not heard of it.
+        let shared = |session| NewEntry { share: Some("$share/g/t".into()), ..entry(session) };
+        let of = |session, share: bool| NewMessage {
+            body: Bytes::from_static(b"m"),
+            entries: vec![if share { shared(session) } else { entry(session) }],
+        };
+        let batch = messages(vec![
+            of(member.session, true), of(member.session, false), of(stays.session, true), of(member.session, true),
+        ]);
+        let base = bed.commit(batch).await;
+        let first = (ibc::SessionId(0), EntryId(0));
+        let found = bed.store().stranded(first, 10).await.unwrap();
+        let entries: Vec<_> = found.iter().map(|one| (one.session, one.entry.0)).collect();
+        assert_eq!(entries, [(member.session, base), (member.session, base + 3)]);
+        let page = bed.store().stranded((member.session, EntryId(base)), 10).await.unwrap();
+        assert_eq!(page.len(), 1);
+        let moved = vec![ibc::Moved {
+            from: member.session,
+            entry: found[0].entry,
+            message: found[0].message,
+            to: shared(stays.session),
+        }];
+        bed.commit(Batch { moved, ..Batch::default() }).await;
+        assert_eq!(bed.store().stranded(first, 10).await.unwrap().len(), 1);
     }
 
     /// [MQTT-4.8.2-5]

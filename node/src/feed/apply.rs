@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ibc::{NodeId, event::Event};
 use tracing::warn;
 
-use super::Feed;
+use super::{Feed, learn::adopt};
 use crate::{delivery::Publication, telemetry::chain};
 
 impl Feed {
@@ -129,6 +129,9 @@ impl Feed {
         // It may have committed messages and told nobody.
         self.rooms.router.poke_all();
         self.must_catch_up = true;
+        if self.is_learned {
+            self.rooms.shutdown.spawn(adopt(Arc::clone(&self.rooms)));
+        }
         if let Some(awaited) = &mut self.awaited {
             awaited.remove(&node);
         }

@@ -3,19 +3,23 @@
 use std::{sync::Arc, time::Duration};
 
 use ahash::AHashSet;
-use ibc::{NodeState, RetainedMessage, SessionId, StoreError, event::Event};
+use ibc::{EntryId, NodeState, RetainedMessage, SessionId, StoreError, event::Event};
 use tracing::{info, warn};
 
 use super::Feed;
 use crate::{
-    cluster::{MemberChange, PAGE},
+    cluster::{MemberChange, PAGE, Stake},
     delivery::Publication,
+    handle::Rooms,
     shutdown::{Failure, Shutdown},
     telemetry::chain,
 };
 
 /// A dead node may have set retained messages and told nobody; none longer ago than this.
 const CATCH_UP: Duration = Duration::from_secs(600);
+
+/// Pause before the database is asked again.
+const REPEAT: Duration = Duration::from_millis(200);
 
 impl Feed {
     pub(super) async fn member(&mut self, change: MemberChange) {
@@ -52,6 +56,7 @@ impl Feed {
                 self.must_catch_up = false;
                 self.rooms.router.inherit(std::mem::take(&mut self.orphans));
                 self.rooms.cluster.set_state(NodeState::Live);
+                shutdown.spawn(adopt(Arc::clone(&self.rooms)));
                 info!(node_id = %self.rooms.cluster.node, sessions, retained, "node is ready");
             }
             Err(error) if error.is_transient() => {
@@ -143,5 +148,39 @@ impl Feed {
         self.rooms
             .retain
             .apply(&message.topic_name, message.version, publication);
+    }
+}
+
+/// Gives to other members what is in the queues of sessions that have ended: a node, perhaps this
+/// one, had chosen them for messages of shared subscriptions before it heard of their end.
+pub(super) async fn adopt(rooms: Arc<Rooms>) {
+    // What was on its way to the database when the routes changed.
+    let ticket = rooms.cluster.durable.everything();
+    rooms.cluster.progress.reach(ticket).await;
+    let mut after = (SessionId(0), EntryId(0));
+    loop {
+        let stranded = rooms.cluster.databases.store.stranded(after, PAGE).await;
+        match stranded {
+            Ok(entries) => {
+                let Some(last) = entries.last() else { return };
+                after = (last.session, last.entry);
+                info!(
+                    messages = entries.len(),
+                    "messages of shared subscriptions go to other members"
+                );
+                rooms.router.inherit(entries);
+                rooms.cluster.room(Stake::Waiting).await;
+            }
+            Err(error) if error.is_transient() => {
+                tokio::select! {
+                    () = tokio::time::sleep(REPEAT) => {}
+                    () = rooms.shutdown.stopped() => return,
+                }
+            }
+            Err(error) => {
+                warn!(error = %chain(&error), "messages of shared subscriptions not given to others");
+                return;
+            }
+        }
     }
 }
