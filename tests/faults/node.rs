@@ -331,7 +331,11 @@ impl Node {
     }
 }
 
-/// Whether a node ended with this line because it could not open its database.
+/// Whether a node ended with this line because it could not join for want of its database.
 fn is_without_database(line: &str) -> bool {
-    line.starts_with("causeway: cluster.database_url: cannot open the database")
+    let reasons = [
+        "causeway: cluster.database_url: cannot open the database",
+        "causeway: database unreachable",
+    ];
+    reasons.iter().any(|reason| line.starts_with(reason))
 }
