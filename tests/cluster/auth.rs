@@ -1,46 +1,10 @@
 //! Authentication while the database is away.
 
-use std::net::SocketAddr;
-
 use harness::{Database, MessageExt as _, Options, Scram, TestNode};
 use mqtt::{Packet, Qos, ReasonCode};
 use sqlx::Connection as _;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-};
 
-/// The road of a node to its database, which can be closed.
-struct Road {
-    address: SocketAddr,
-    is_open: watch::Sender<bool>,
-}
-
-impl Road {
-    async fn to(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let is_open = watch::Sender::new(true);
-        let watch = is_open.clone();
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (target, mut closed) = (target.clone(), watch.subscribe());
-                tokio::spawn(async move {
-                    let carry = async {
-                        let mut far = TcpStream::connect(target).await?;
-                        copy_bidirectional(&mut near, &mut far).await
-                    };
-                    tokio::select! {
-                        _ = carry => {}
-                        _ = closed.wait_for(|is_open| !is_open) => {}
-                    }
-                });
-            }
-        });
-        Self { address, is_open }
-    }
-}
+use crate::road::Road;
 
 async fn auth_packet(client: &mut harness::Client) -> mqtt::Auth {
     match client.packet().await {
@@ -54,13 +18,10 @@ async fn auth_packet(client: &mut harness::Client) -> mqtt::Auth {
 #[tokio::test]
 async fn authentication_fails_closed_while_the_database_is_away() {
     let database = Database::create().await;
-    let url = database.url();
-    let (scheme, rest) = url.split_once('@').unwrap();
-    let (target, name) = rest.split_once('/').unwrap();
-    let road = Road::to(target.to_owned()).await;
+    let road = Road::to(&database).await;
     let mut node = TestNode::launch(Options {
         name: "a".to_owned(),
-        database_url: format!("{scheme}@{}/{name}", road.address),
+        database_url: road.url(),
         settings: ["auth.mode=default", "cluster.lease=60s"]
             .map(str::to_owned)
             .to_vec(),

@@ -1,4 +1,4 @@
-//! The guarantees G1 to G8 of several nodes on one Postgres, with nodes that come, go and die.
+//! The guarantees G1 to G9 of several nodes on one Postgres, with nodes that come, go and die.
 //!
 //! `CAUSEWAY_TEST_KILLS` says how often the tests that kill nodes are repeated (3).
 
@@ -19,9 +19,11 @@ mod join;
 mod kill;
 mod load;
 mod order;
+mod outage;
 mod rejoin;
 mod restart;
 mod retained;
+mod road;
 mod routes;
 mod share;
 mod wills;

@@ -238,7 +238,7 @@ fn numbers(config: &Config) -> Vec<Number> {
     numbers
 }
 
-fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Duration>); 4] {
+fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Duration>); 5] {
     let second = Duration::from_secs(1);
     [
         ("cluster.lease", config.cluster.lease, second..=second * 300),
@@ -246,6 +246,11 @@ fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Durati
             "mqtt.connect_timeout",
             config.mqtt.connect_timeout,
             second..=second * 600,
+        ),
+        (
+            "mqtt.acknowledge_timeout",
+            config.mqtt.acknowledge_timeout,
+            second..=second * 86_400,
         ),
         (
             "mqtt.publish_burst",

@@ -90,6 +90,11 @@ pub struct Mqtt {
     /// does not hand it over, until it is refused with 0x88. 1 s to 10 min.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
+    /// How long a client waits for an acknowledgement while the database takes nothing or another node
+    /// does not answer, until it is disconnected with 0x89 (Server busy): PUBACK, PUBREC, PUBREL,
+    /// PUBCOMP, SUBACK, UNSUBACK. It repeats when it is back. 1 s to 24 h.
+    #[serde(with = "humantime_serde")]
+    pub acknowledge_timeout: Duration,
 }
 
 impl Default for Mqtt {
@@ -118,6 +123,7 @@ impl Default for Mqtt {
             max_publish_byte_rate: 0,
             publish_burst: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(10),
+            acknowledge_timeout: Duration::from_secs(300),
         }
     }
 }

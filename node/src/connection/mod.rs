@@ -4,6 +4,8 @@
 //! CONNACK. It knows when something is due, never what it means.
 
 mod authentication;
+mod debt;
+mod ending;
 mod layers;
 mod opening;
 mod proxy;
@@ -15,7 +17,7 @@ mod websocket;
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use mqtt::{Decoder, Disconnect, Packet, ProtocolVersion, ReasonCode};
+use mqtt::{Decoder, Packet, ProtocolVersion, ReasonCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -26,6 +28,8 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use self::{
+    debt::Debt,
+    ending::End,
     stream::Stream,
     throttle::Throttle,
     transport::{Exchange, Transport},
@@ -34,7 +38,7 @@ use crate::{
     cluster::Ticket,
     config::Kind,
     delivery::Control,
-    handle::{self, Cause, Context, Next, Peer, Reject, Rooms},
+    handle::{self, Context, Next, Peer, Reject, Rooms},
     session::Session,
     telemetry::{Limit, Seat, chain},
 };
@@ -152,6 +156,7 @@ where
         heard: Instant::now(),
         was_deaf: false,
         written: 0,
+        debt: Debt::new(rooms.config.mqtt.acknowledge_timeout),
         throttle: Throttle::new(&rooms.config.mqtt, Instant::now()),
     };
     let end = connection.run().await;
@@ -190,18 +195,9 @@ struct Connection<S> {
     was_deaf: bool,
     /// What had been written when it was last looked at.
     written: u64,
+    debt: Debt,
     /// If there is a limit.
     throttle: Option<Box<Throttle>>,
-}
-
-/// Why a connection ends.
-enum End {
-    /// The client said DISCONNECT, or its socket is gone.
-    Silent,
-    /// The client is told why.
-    Told(ReasonCode),
-    /// Another connection has claimed the client.
-    TakenOver { is_resumed: bool },
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -250,7 +246,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.heard = Instant::now(); // what it sent meanwhile may be half a packet still
         }
         self.was_deaf = !may_read;
-        let deadline = self.silence.map(|silence| self.heard + silence);
+        let overdue = self
+            .debt
+            .deadline(self.session.owed_first(), Instant::now());
+        let silent = self.silence.map(|silence| self.heard + silence);
+        let deadline = overdue.into_iter().chain(silent).min();
         let is_authenticating = self
             .session
             .reauthentication
@@ -281,7 +281,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             () = self.rooms.cluster.room(stake), if !has_room => None,
             () = sleep_until(pause), if pause.is_some() => None,
             () = tokio::time::sleep(LEASE_CHECK), if is_held => None,
-            () = sleep_until(deadline) => self.silent(may_read),
+            () = sleep_until(deadline) => match overdue {
+                Some(overdue) if overdue <= Instant::now() => Some(self.reject(&Reject::Overdue)),
+                _ => self.silent(may_read),
+            },
         }
     }
 
@@ -338,7 +341,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             {
                 cx.meet_limit(Limit::PublishRate);
             }
-            if handle::packet(&mut cx, packet).await? == Next::Close {
+            let limit = self.rooms.config.mqtt.acknowledge_timeout;
+            if handle::packet_within(limit, &mut cx, packet).await? == Next::Close {
                 return Ok(Some(End::Silent));
             }
         }
@@ -359,36 +363,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             "packet refused, connection closed"
         );
         End::Told(reject.reason_code())
-    }
-
-    /// The last packet, where the protocol has one [MQTT-4.13.1-1].
-    async fn say_goodbye(&mut self, end: End) -> Cause {
-        let (reason_code, cause) = match end {
-            End::Silent => return Cause::Ended,
-            End::Told(reason_code) => (reason_code, Cause::Ended),
-            End::TakenOver { is_resumed } => {
-                self.rooms.metrics.takeovers.inc();
-                (
-                    ReasonCode::SessionTakenOver,
-                    Cause::TakenOver { is_resumed },
-                )
-            }
-        };
-        if self.session.version == ProtocolVersion::V5 {
-            let packet = Packet::Disconnect(Disconnect::new(reason_code));
-            let output = &mut self.transport.output;
-            let before = output.len();
-            let is_written = mqtt::encode(&packet, self.session.version, output).is_ok();
-            if !self.session.accepts(output.len() - before) {
-                output.truncate(before);
-            }
-            if is_written {
-                self.rooms.metrics.traffic.others_sent.inc();
-                self.transport.flush(LAST_WORD).await;
-            }
-        }
-        debug!(client_id = %self.session.client_id, reason = %reason_code, "connection closed");
-        cause
     }
 }
 

@@ -286,14 +286,19 @@ async fn take_over(
     Ok(())
 }
 
-/// The claim leads to nothing: the session goes on waiting for its client. Returns when that is
-/// durable.
+/// The claim leads to nothing: a session that was there goes on waiting for its client, a new one has
+/// never been. Returns when that is durable.
 async fn give_up(rooms: &Rooms, client_id: &Str, claimed: &Claimed, expiry_interval: u32) {
     let detached = Detached {
         session: claimed.session,
         client_id: client_id.as_str().to_owned(),
         epoch: claimed.epoch,
-        expiry_interval,
+        // [MQTT-3.2.2-2] The client has heard of no session.
+        expiry_interval: if claimed.is_present {
+            expiry_interval
+        } else {
+            0
+        },
         will: WillFate::Discard,
     };
     let ticket = rooms.cluster.durable.add(Urgency::Later, |filling| {

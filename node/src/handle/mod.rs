@@ -14,7 +14,7 @@ mod reject;
 mod subscribe;
 mod unsubscribe;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use mqtt::{Packet, ReasonCode};
@@ -96,13 +96,31 @@ pub(crate) enum Next {
     Close,
 }
 
+/// The same as [`packet`], but SUBSCRIBE and UNSUBSCRIBE, which wait for all nodes and for the
+/// database, for at most `limit`.
+///
+/// # Errors
+///
+/// [`Reject::Overdue`] if that was not enough.
+pub(crate) async fn packet_within(
+    limit: Duration,
+    cx: &mut Context<'_>,
+    received: Packet,
+) -> Result<Next, Reject> {
+    if !matches!(received, Packet::Subscribe(_) | Packet::Unsubscribe(_)) {
+        return packet(cx, received).await;
+    }
+    let handled = tokio::time::timeout(limit, packet(cx, received));
+    handled.await.unwrap_or(Err(Reject::Overdue))
+}
+
 /// Handles one packet of a connected client. Cancel safe: what was begun and not acknowledged
 /// may have happened.
 ///
 /// # Errors
 ///
 /// [`Reject`] if the connection must be closed; the client is told its reason code.
-pub(crate) async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
+async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
     if let Packet::Publish(publish) = packet {
         publish::publish(cx, publish)?;
         return Ok(Next::Read);

@@ -41,6 +41,10 @@ pub(crate) enum Reject {
     /// A shared subscription, which CONNACK excluded (section 3.2.2.3.13).
     #[error("shared subscriptions are not available")]
     SharesNotSupported,
+    /// The database or another node has not answered for too long. What became of the packet is not
+    /// known: a client that comes back and sends it again loses nothing.
+    #[error("the database did not take what the client waits for within mqtt.acknowledge_timeout")]
+    Overdue,
     /// Something that the protocol forbids.
     #[error("{0}")]
     Protocol(&'static str),
@@ -62,6 +66,7 @@ impl Reject {
             Self::WildcardsNotSupported => ReasonCode::WildcardSubscriptionsNotSupported,
             Self::IdentifiersNotSupported => ReasonCode::SubscriptionIdentifiersNotSupported,
             Self::SharesNotSupported => ReasonCode::SharedSubscriptionsNotSupported,
+            Self::Overdue => ReasonCode::ServerBusy,
         }
     }
 
@@ -79,6 +84,7 @@ impl Reject {
             Self::WildcardsNotSupported => "wildcard_subscription_available",
             Self::IdentifiersNotSupported => "subscription_identifiers_available",
             Self::SharesNotSupported => "shared_subscription_available",
+            Self::Overdue => "acknowledge_timeout",
             Self::Protocol(_) => "protocol",
         }
     }

@@ -135,6 +135,11 @@ impl Session {
         u32::try_from(packet_bytes).is_ok_and(|bytes| bytes <= self.maximum_packet_size)
     }
 
+    /// What the first thing that the client is owed waits for.
+    pub(crate) fn owed_first(&self) -> Option<Ticket> {
+        self.owed.front().map(|(ticket, _)| *ticket)
+    }
+
     /// What the client has in the lanes to the database.
     pub(crate) fn stake(&self) -> Stake {
         if self.owed.is_empty() {
