@@ -1,6 +1,9 @@
 //! What makes clients different from each other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use history::{Happened, Side};
 use mqtt::{Packet, ProtocolVersion};
@@ -100,6 +103,7 @@ impl Client {
     /// The session is that of the new connection from now on; the old one only asks whether it is
     /// still served.
     pub(super) fn take_over(&mut self, line: &mut Line, welcome: Welcome) {
+        self.stage.takeovers.fetch_add(1, Ordering::SeqCst);
         let next_move = line.next_move;
         let old = std::mem::replace(line, self.begin(welcome));
         line.next_move = next_move;

@@ -67,6 +67,8 @@ pub struct Stage {
     pub start: Instant,
     /// Milliseconds since the start when somebody last got a message.
     pub last_delivery: AtomicU64,
+    /// Second connections that were accepted.
+    pub takeovers: AtomicU64,
 }
 
 impl Stage {
@@ -227,9 +229,13 @@ impl Client {
             let takeover = line.takeover.take();
             self.close(line, closing).await;
             let Some(takeover) = takeover else { return };
+            // The server closes the old connection before it accepts the new one.
             self.status.is_connected.store(false, Ordering::SeqCst);
             match takeover.await {
-                Some(welcome) => line = self.begin(welcome),
+                Some(welcome) => {
+                    self.stage.takeovers.fetch_add(1, Ordering::SeqCst);
+                    line = self.begin(welcome);
+                }
                 None => return,
             }
         }
