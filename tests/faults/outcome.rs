@@ -30,8 +30,7 @@ pub struct Outcome {
     pub takeovers: u64,
     /// The most memory that a node has had.
     pub memory_mib: u64,
-    /// The longest time from the kill of a node until a client of it that had got messages got one
-    /// again.
+    /// See [`failover::slowest`].
     pub slowest_failover: Option<Duration>,
 }
 
