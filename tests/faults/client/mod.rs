@@ -5,6 +5,7 @@
 //! finding, never a panic.
 
 mod dial;
+mod ghost;
 mod habit;
 mod incoming;
 mod outgoing;
@@ -103,6 +104,8 @@ pub struct Status {
     /// The server has confirmed all subscriptions.
     pub is_subscribed: AtomicBool,
     pub unacknowledged: AtomicUsize,
+    /// What was published on connections that others had replaced.
+    pub haunted: AtomicU64,
 }
 
 /// A second connection on its way.
