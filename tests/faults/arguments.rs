@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::{schedule::Wish, world::Places};
 
 /// What was asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Arguments {
     /// In this order.
     pub seeds: Vec<u64>,
@@ -32,6 +32,7 @@ impl Arguments {
                 seconds: 12,
                 only: Vec::new(),
                 is_calm: false,
+                old: std::env::var_os("CAUSEWAY_OLD_BIN").map(PathBuf::from),
             },
             report: None,
             only_print: false,
@@ -51,6 +52,7 @@ impl Arguments {
                     }
                 }
                 "--report" => read.report = Some(value()?.into()),
+                "--old" => read.wish.old = Some(value()?.into()),
                 "--calm" => read.wish.is_calm = true,
                 "--print" => read.only_print = true,
                 "--keep" => read.keep = true,

@@ -72,7 +72,9 @@ fn publisher(name: &str, version: ProtocolVersion, qos: Qos, per_second: u32) ->
     let keep = if qos == AtMostOnce { Clean } else { Persistent };
     let mut part = Part::new(name, version, keep);
     // Soon used again, so that a server that mixes them up is found.
-    part.packet_ids = if qos == ExactlyOnce { 100 } else { u16::MAX };
+    if qos == ExactlyOnce {
+        part.packet_ids = 100;
+    }
     part.publishing(publishing(&topics, qos, per_second))
 }
 

@@ -111,12 +111,14 @@ pub enum Fault {
     Clock { node: usize, is_forwards: bool },
     /// One node after the other is stopped by SIGTERM and started.
     Rolling,
+    /// The same, with a pause after each, from the program of another release to the one under test.
+    Upgrade,
 }
 
 impl Fault {
     /// Whether both may be there at a time.
     pub fn goes_with(&self, other: &Self) -> bool {
-        let is_rolling = |fault: &Self| matches!(fault, Self::Rolling);
+        let is_rolling = |fault: &Self| matches!(fault, Self::Rolling | Self::Upgrade);
         let is_database = |fault: &Self| matches!(fault, Self::Crash | Self::Outage);
         if is_rolling(self) || is_rolling(other) || (is_database(self) && is_database(other)) {
             return false;
@@ -162,6 +164,7 @@ impl fmt::Display for Fault {
                 write!(f, "clock of {} {way}", name(*node))
             }
             Self::Rolling => write!(f, "rolling restart"),
+            Self::Upgrade => write!(f, "rolling upgrade"),
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::{
 
 /// Half of what a question and its answer take longer.
 const DELAY: Duration = Duration::from_millis(250);
+/// After each upgraded node; meanwhile both releases are in the cluster.
+const SIDE_BY_SIDE: Duration = Duration::from_secs(2);
 /// After a fault of the database or of the way to it, nodes may fail to start for so long.
 const RECOVERY: Duration = Duration::from_secs(10);
 
@@ -74,7 +76,13 @@ async fn inject(world: &World, planned: &Planned) -> anyhow::Result<()> {
         }
         Fault::Blink(node) => pause(world, *node, lasts).await,
         Fault::Crash | Fault::Outage => {
-            (0..NODES).for_each(|node| world.excuse_missing_database(node, lasts));
+            for node in 0..NODES {
+                world.excuse_missing_database(node, lasts);
+                if world.schedule.is_delayed_after(node, planned) {
+                    // The others come back to the database long before.
+                    world.excuse(node, lasts);
+                }
+            }
             world.postgres.crash().await?;
             sleep(lasts).await;
             world.postgres.start().await?;
@@ -111,6 +119,13 @@ async fn inject(world: &World, planned: &Planned) -> anyhow::Result<()> {
         Fault::Rolling => {
             for node in &world.nodes {
                 node.restart().await;
+            }
+        }
+        Fault::Upgrade => {
+            for node in &world.nodes {
+                node.upgrade();
+                node.restart().await;
+                sleep(SIDE_BY_SIDE).await;
             }
         }
     }

@@ -14,36 +14,28 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{arguments::Arguments, postgres, run, schedule::Schedule, world::Places};
+use crate::{
+    arguments::Arguments,
+    postgres,
+    report::{self, Done},
+    run,
+    schedule::Wish,
+    world::Places,
+};
 
 /// After which a world is ended from outside.
 const WATCHDOG: Duration = Duration::from_secs(180);
-/// Where a world says in one line what came of it.
-const OUTCOME: &str = "outcome";
-
 /// Runs the one seed of this process; whether nothing was found.
 pub async fn be_world(arguments: &Arguments, places: &Places) -> anyhow::Result<bool> {
-    let seed = *arguments.seeds.first().context("no seed")?;
-    let schedule = Schedule::draw(seed, &arguments.wish);
-    print!("{schedule}");
-    let outcome = run::run(schedule, places, arguments.keep).await?;
+    let outcome = run::run(arguments, places).await?;
     for finding in &outcome.findings {
         println!("{finding}");
     }
     if !outcome.is_innocent {
         println!("{}", outcome.verdict);
     }
-    fs::write(places.folder.join(OUTCOME), outcome.to_string())?;
+    report::write(&places.folder, &outcome)?;
     Ok(outcome.is_innocent)
-}
-
-/// A seed that has run.
-struct Done {
-    seed: u64,
-    is_innocent: bool,
-    /// What the world has said of itself in one line.
-    line: String,
-    seconds: f64,
 }
 
 const SCRATCH: &str = "causeway-faults-";
@@ -110,7 +102,7 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let done = ended?;
     let failed = done.iter().filter(|one| !one.is_innocent).count();
     if let Some(report) = &arguments.report {
-        fs::write(report, table(arguments, &done))?;
+        fs::write(report, report::table(&done))?;
     }
     println!("{} passed, {failed} failed", done.len() - failed);
     Ok(failed == 0)
@@ -135,7 +127,7 @@ async fn run_all(
                 scratch: scratch.join(seed.to_string()),
                 folder: folder()?.join(seed.to_string()),
             };
-            running.spawn(run_world(*seed, options(arguments), places, arguments.keep));
+            running.spawn(run_world(*seed, arguments.clone(), places));
         }
         let Some(ended) = running.join_next().await else {
             break;
@@ -156,54 +148,71 @@ fn options(arguments: &Arguments) -> Vec<String> {
     if wish.is_calm {
         options.push("--calm".to_owned());
     }
+    if let Some(old) = &wish.old {
+        options.extend(["--old".to_owned(), old.display().to_string()]);
+    }
     if !wish.only.is_empty() {
-        let words: Vec<&str> = wish.only.iter().map(|kind| kind.word()).collect();
-        options.extend(["--only".to_owned(), words.join(",")]);
+        options.extend(["--only".to_owned(), words(wish)]);
     }
     options
 }
 
-async fn run_world(
-    seed: u64,
-    options: Vec<String>,
-    places: Places,
-    keep: bool,
-) -> anyhow::Result<Done> {
+async fn run_world(seed: u64, arguments: Arguments, places: Places) -> anyhow::Result<Done> {
+    let Arguments { wish, keep, .. } = &arguments;
     let start = Instant::now();
     let _ = fs::remove_dir_all(&places.folder);
     fs::create_dir_all(&places.folder)?;
     fs::create_dir_all(&places.scratch)?;
-    harness_own(&places.scratch)?;
+    give_to_postgres(&places.scratch)?;
     let output = places.folder.join("output");
-    let is_innocent = end_of_world(seed, &options, &places, &output).await?;
-    let line = fs::read_to_string(places.folder.join(OUTCOME));
-    let line = line.unwrap_or_else(|_| "the machine itself failed".to_owned());
+    let is_innocent = end_of_world(seed, &options(&arguments), &places, &output).await?;
     let seconds = start.elapsed().as_secs_f64();
     let _ = fs::remove_dir_all(&places.scratch);
+    let done = Done {
+        seed,
+        is_innocent,
+        seconds,
+        fields: report::read(&places.folder),
+    };
     if is_innocent {
-        println!("seed {seed}: passed in {seconds:.0} s; {line}");
-        if !keep {
+        println!("{done}");
+        if !*keep {
             let _ = fs::remove_dir_all(&places.folder);
         }
     } else {
         print!("{}", fs::read_to_string(&output).unwrap_or_default());
-        println!("seed {seed}: FAILED in {seconds:.0} s; {line}");
-        let again = options.join(" ");
+        println!("{done}");
         println!(
-            "seed {seed}: logs and history are in {}; again: causeway-faults --seeds {seed} {again}",
-            places.folder.display()
+            "seed {seed}: logs and history are in {}; again: make faults SEED={seed}{}",
+            places.folder.display(),
+            again(wish)
         );
     }
-    Ok(Done {
-        seed,
-        is_innocent,
-        line,
-        seconds,
-    })
+    Ok(done)
+}
+
+/// What `make faults` must be told besides the seed.
+fn again(wish: &Wish) -> String {
+    let mut again = format!(" SECONDS={}", wish.seconds);
+    if !wish.only.is_empty() {
+        again += &format!(" ONLY={}", words(wish));
+    }
+    if let Some(old) = &wish.old {
+        again += &format!(" CAUSEWAY_OLD_BIN={}", old.display());
+    }
+    if wish.is_calm {
+        again += " ARGUMENTS=--calm";
+    }
+    again
+}
+
+fn words(wish: &Wish) -> String {
+    let words: Vec<&str> = wish.only.iter().map(|kind| kind.word()).collect();
+    words.join(",")
 }
 
 /// Lets the user postgres in.
-fn harness_own(folder: &Path) -> anyhow::Result<()> {
+fn give_to_postgres(folder: &Path) -> anyhow::Result<()> {
     let status = std::process::Command::new("chown")
         .arg("postgres:")
         .arg(folder)
@@ -248,21 +257,4 @@ async fn end_of_world(
         }
         sleep(Duration::from_millis(50)).await;
     }
-}
-
-fn table(arguments: &Arguments, done: &[Done]) -> String {
-    let mut text =
-        String::from("| seed | verdict | seconds | what happened |\n| --- | --- | --- | --- |\n");
-    for one in done {
-        let verdict = if one.is_innocent { "passed" } else { "FAILED" };
-        let Done {
-            seed,
-            line,
-            seconds,
-            ..
-        } = one;
-        text += &format!("| {seed} | {verdict} | {seconds:.0} | {line} |\n");
-    }
-    let _ = arguments;
-    text
 }

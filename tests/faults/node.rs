@@ -27,6 +27,8 @@ const READ: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Setup {
     pub binary: PathBuf,
+    /// Instead of it until [`Node::upgrade`].
+    pub old: Option<PathBuf>,
     /// Where it runs, and where its logs are.
     pub folder: PathBuf,
     pub database_url: String,
@@ -57,6 +59,9 @@ struct State {
     /// Until then it may fail to start for want of a database.
     may_fail_until: Instant,
     fenced: u32,
+    is_upgraded: bool,
+    /// The most memory that it has had, in KiB.
+    peak_kib: u64,
     /// How much of the log of this start has been read, and when.
     log_read: (u64, Instant),
     is_over: bool,
@@ -89,6 +94,8 @@ impl Node {
                 may_be_fenced_until: now,
                 may_fail_until: now,
                 fenced: 0,
+                is_upgraded: false,
+                peak_kib: 0,
                 log_read: (0, now),
                 is_over: false,
             }),
@@ -120,6 +127,11 @@ impl Node {
         }
         if state.log_read.1 + READ <= now {
             self.look_at_log(&mut state, now);
+            let peak_kib = state
+                .process
+                .as_ref()
+                .and_then(|process| peak_kib(process.id()));
+            state.peak_kib = state.peak_kib.max(peak_kib.unwrap_or(0));
         }
         if let Some(status) = state.process.as_mut().and_then(Process::status) {
             self.look_at_log(&mut state, now);
@@ -136,7 +148,7 @@ impl Node {
             state.start_at = None;
             state.started = now;
             state.intent = Intent::Run;
-            state.process = Some(self.spawn(state.starts));
+            state.process = Some(self.spawn(&state));
         }
         true
     }
@@ -168,9 +180,10 @@ impl Node {
         }
     }
 
-    fn spawn(&self, start: u32) -> Process {
+    fn spawn(&self, state: &State) -> Process {
         let setup = &self.setup;
-        let mut command = process::mortal(&setup.binary);
+        let old = setup.old.as_ref().filter(|_| !state.is_upgraded);
+        let mut command = process::mortal(old.unwrap_or(&setup.binary));
         command.current_dir(&setup.folder).arg("serve");
         let [balanced, direct, http] =
             [network::balanced, network::direct, network::http].map(|of| of(self.index));
@@ -189,7 +202,7 @@ impl Node {
         if let Some(clock) = &setup.clock {
             clock.apply(&mut command);
         }
-        Process::start(command, self.log(start))
+        Process::start(command, self.log(state.starts))
     }
 
     fn log(&self, start: u32) -> PathBuf {
@@ -292,6 +305,11 @@ impl Node {
         self.ready(DRAIN).await;
     }
 
+    /// From its next start on it is the program under test.
+    pub fn upgrade(&self) {
+        self.lock().is_upgraded = true;
+    }
+
     /// Waits until it takes clients; false if it does not in time.
     pub async fn ready(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
@@ -312,6 +330,11 @@ impl Node {
         (state.starts, state.fenced)
     }
 
+    /// The most memory that it has had.
+    pub fn peak_mib(&self) -> u64 {
+        self.lock().peak_kib / 1024
+    }
+
     /// Kills it for good, and looks for a panic in what it has logged.
     pub fn end(&self) {
         let starts = {
@@ -329,6 +352,13 @@ impl Node {
             }
         }
     }
+}
+
+/// The most memory that a process has had, if it is still there.
+fn peak_kib(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Whether a node ended with this line because it could not join for want of its database.

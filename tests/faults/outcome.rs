@@ -1,13 +1,13 @@
 //! What came of a run.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use history::{Counts, Happened, History, Rules, Side, check};
+use history::{Counts, History, Rules, check};
 
-use crate::world::World;
+use crate::{failover, world::World};
 
-/// Clients that lose their connection within this time after a node was killed are its clients.
-const ITS_CLIENTS: Duration = Duration::from_secs(1);
+/// Besides the lease, until the Wills of a dead node must have come.
+const WILLS: Duration = Duration::from_secs(3);
 
 /// What is told of a run.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +26,11 @@ pub struct Outcome {
     pub starts: u32,
     /// How often a node ended because others had declared it dead.
     pub fenced: u32,
-    /// The longest time from the kill of a node until a client of it that had got messages got one
-    /// again.
+    /// Connections that took over from an older one.
+    pub takeovers: u64,
+    /// The most memory that a node has had.
+    pub memory_mib: u64,
+    /// See [`failover::slowest`].
     pub slowest_failover: Option<Duration>,
 }
 
@@ -54,79 +57,45 @@ impl Outcome {
             counts: verdict.counts,
             starts: counts.iter().map(|(starts, _)| starts).sum(),
             fenced: counts.iter().map(|(_, fenced)| fenced).sum(),
-            slowest_failover: slowest_failover(history),
+            takeovers: world.stage.takeovers.load(Ordering::SeqCst),
+            memory_mib: world
+                .nodes
+                .iter()
+                .map(|node| node.peak_mib())
+                .max()
+                .unwrap_or(0),
+            slowest_failover: failover::slowest(history),
         }
     }
-}
 
-/// The times to judge by: a node that is paused or cut off answers late.
-fn rules(_world: &World) -> Rules {
-    Rules::default()
-}
-
-/// One line.
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The same as names and values, for a report.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
         let counts = &self.counts;
-        write!(
-            f,
-            "{}; {} published, {} received, {} connections, {} takeovers, {} wills, {} starts, {} fenced",
-            self.faults,
-            counts.sent,
-            counts.received,
-            counts.connected,
-            counts.takeovers,
-            counts.wills,
-            self.starts,
-            self.fenced
-        )?;
-        if let Some(slowest) = self.slowest_failover {
-            write!(f, ", failover {:.2} s", slowest.as_secs_f64())?;
-        }
-        if !self.guilt.is_empty() {
-            write!(f, "; {}", self.guilt)?;
-        }
-        Ok(())
+        let failover = self.slowest_failover;
+        let failover =
+            failover.map_or_else(String::new, |time| format!("{:.2}", time.as_secs_f64()));
+        vec![
+            ("faults", self.faults.clone()),
+            ("published", counts.sent.to_string()),
+            ("sent again", counts.repeated.to_string()),
+            ("acknowledged", counts.acknowledged.to_string()),
+            ("received", counts.received.to_string()),
+            ("connections", counts.connected.to_string()),
+            ("takeovers", self.takeovers.to_string()),
+            ("wills", counts.wills.to_string()),
+            ("starts of nodes", self.starts.to_string()),
+            ("declared dead", self.fenced.to_string()),
+            ("memory MiB", self.memory_mib.to_string()),
+            ("slowest failover s", failover),
+            ("violations", self.guilt.clone()),
+        ]
     }
 }
 
-fn slowest_failover(history: &History) -> Option<Duration> {
-    let entries = &history.entries;
-    let kills = entries.iter().enumerate().filter_map(|(index, entry)| {
-        let Happened::Fault { text, begins: true } = &entry.what else {
-            return None;
-        };
-        text.starts_with("kill").then_some((index, entry.at))
-    });
-    kills
-        .filter_map(|(index, at)| failover(history, index, at))
-        .max()
-}
-
-/// From the kill at `at` until the last of those who lost their connection got a message again.
-fn failover(history: &History, index: usize, at: Duration) -> Option<Duration> {
-    let has_received = |client: &str| {
-        history.entries[..index]
-            .iter()
-            .any(|entry| entry.client == client && matches!(entry.what, Happened::Received { .. }))
-    };
-    let mut waiting: HashMap<&str, u32> = HashMap::new();
-    let mut slowest = None;
-    for entry in &history.entries[index..] {
-        match &entry.what {
-            Happened::Closed {
-                by: Side::Server, ..
-            } if entry.at < at + ITS_CLIENTS && has_received(&entry.client) => {
-                waiting.insert(&entry.client, entry.connection);
-            }
-            Happened::Received { .. } => {
-                let was_waiting = waiting.remove(entry.client.as_str());
-                if was_waiting.is_some() {
-                    slowest = Some(entry.at.saturating_sub(at));
-                }
-            }
-            _ => {}
-        }
+/// The times to judge by.
+fn rules(world: &World) -> Rules {
+    Rules {
+        will_grace: world.schedule.lease + WILLS,
+        ..Rules::default()
     }
-    slowest
 }

@@ -12,6 +12,7 @@ use history::Happened;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
+    arguments::Arguments,
     cast::Member,
     client::{Phase, part::Habit},
     inject,
@@ -32,9 +33,13 @@ const SILENCE: Duration = Duration::from_millis(1500);
 const WILLS: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Runs `schedule`, and says what came of it.
-pub async fn run(schedule: Schedule, places: &Places, keep: bool) -> anyhow::Result<Outcome> {
-    let world = Arc::new(World::start(schedule, places).await?);
+/// Runs the first seed, and says what came of it.
+pub async fn run(arguments: &Arguments, places: &Places) -> anyhow::Result<Outcome> {
+    let seed = *arguments.seeds.first().context("no seed")?;
+    let schedule = Schedule::draw(seed, &arguments.wish);
+    print!("{schedule}");
+    let world = World::start(schedule, places, arguments.wish.old.as_ref()).await?;
+    let world = Arc::new(world);
     let members = world.let_clients_in();
     if !until(ARRIVAL, || members.iter().all(Member::is_there)).await {
         bail!("clients do not come: {}", absent(&members));
@@ -51,7 +56,7 @@ pub async fn run(schedule: Schedule, places: &Places, keep: bool) -> anyhow::Res
         node.end();
     }
     let outcome = Outcome::judge(&world, &history);
-    if keep || !outcome.is_innocent {
+    if arguments.keep || !outcome.is_innocent {
         let file = fs::File::create(places.folder.join("history")).context("history")?;
         history.write(BufWriter::new(file)).context("history")?;
         fs::write(places.folder.join("nginx.log"), world.nginx.output()).context("nginx.log")?;

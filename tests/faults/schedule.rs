@@ -1,6 +1,6 @@
 //! What will happen to the cluster of one seed, drawn before anything starts.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::{
     fault::{Fault, KINDS, Kind, Way, name},
@@ -14,6 +14,9 @@ const CALM: (u64, u64) = (1000, 2000);
 /// Attempts to draw a fault that goes together with the others.
 const ATTEMPTS: usize = 20;
 
+/// How long an upgrade takes, about.
+const UPGRADE: Duration = Duration::from_secs(12);
+
 /// What was asked for besides the seed.
 #[derive(Debug, Clone)]
 pub struct Wish {
@@ -23,6 +26,9 @@ pub struct Wish {
     pub only: Vec<Kind>,
     /// No faults at all.
     pub is_calm: bool,
+    /// The program of another release, with which all nodes begin; the first fault is then a
+    /// rolling upgrade.
+    pub old: Option<PathBuf>,
 }
 
 /// A fault and its time.
@@ -58,10 +64,20 @@ impl Schedule {
         let mut random = Random::new(seed);
         let lease = Duration::from_secs(if random.once_in(5) { 5 } else { 2 });
         let is_overlapping = random.once_in(3);
-        let span = Duration::from_secs(wish.seconds);
+        let upgrade = if wish.old.is_some() {
+            UPGRADE
+        } else {
+            Duration::ZERO
+        };
+        let span = Duration::from_secs(wish.seconds) + upgrade;
         let most = 2 + random.below(3) + (wish.seconds / 12) as usize;
         let mut faults: Vec<Planned> = Vec::new();
         let mut at = random.millis(CALM.0, CALM.1);
+        if wish.old.is_some() {
+            let (fault, lasts) = (Fault::Upgrade, UPGRADE);
+            faults.push(Planned { at, lasts, fault });
+            at += UPGRADE + random.millis(500, 2500);
+        }
         while !wish.is_calm && at < span && faults.len() < most {
             let Some(planned) = draw_beside(&mut random, &faults, at, lease, wish) else {
                 break;
@@ -85,6 +101,14 @@ impl Schedule {
     /// The nodes whose way to the database will be slow.
     pub fn is_delayed(&self, node: usize) -> bool {
         self.has(|fault| matches!(fault, Fault::Delay(delayed) if *delayed == node))
+    }
+
+    /// Whether the way of `node` to the database is slow while or after it is away in `planned`.
+    pub fn is_delayed_after(&self, node: usize, planned: &Planned) -> bool {
+        self.faults.iter().any(|other| {
+            let is_near = other.at < planned.end() + self.lease && planned.at < other.end();
+            is_near && matches!(other.fault, Fault::Delay(delayed) if delayed == node)
+        })
     }
 
     /// The nodes whose clock will be moved.

@@ -58,8 +58,12 @@ pub struct World {
 }
 
 impl World {
-    /// Starts everything but the clients.
-    pub async fn start(schedule: Schedule, places: &Places) -> anyhow::Result<Self> {
+    /// Starts everything but the clients; the nodes with the `old` program if there is one.
+    pub async fn start(
+        schedule: Schedule,
+        places: &Places,
+        old: Option<&PathBuf>,
+    ) -> anyhow::Result<Self> {
         network::bring_up()?;
         let findings = Findings::default();
         let random = Random::new(schedule.seed);
@@ -76,6 +80,7 @@ impl World {
             };
             let setup = Setup {
                 binary: places.binary.clone(),
+                old: old.cloned(),
                 folder: places.folder.clone(),
                 database_url: format!("postgres://postgres@{database}/postgres"),
                 lease: schedule.lease,
@@ -104,6 +109,7 @@ impl World {
             front: nginx.address(),
             start: Instant::now(),
             last_delivery: AtomicU64::new(0),
+            takeovers: AtomicU64::new(0),
         });
         Ok(Self {
             schedule,

@@ -1,23 +1,17 @@
 //! What makes clients different from each other.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::{Arc, atomic::Ordering};
 
-use history::{Happened, Side};
-use mqtt::{Packet, ProtocolVersion};
-use tokio::time::{Instant, sleep_until};
+use mqtt::ProtocolVersion;
+use tokio::time::Instant;
 
 use super::{
-    Client, Closing, Line, Phase, Stage,
+    Client, Closing, Line, Phase,
     dial::{Welcome, dial},
-    part::{Habit, Part},
-    wire::Wire,
+    ghost::Ghost,
+    part::Habit,
 };
 use crate::{network, schedule::NODES};
-
-/// How long a first connection goes on after a second one was accepted.
-const GHOST: Duration = Duration::from_secs(3);
-/// Between two PINGREQ of it.
-const GHOST_PING: Duration = Duration::from_millis(100);
 
 impl Client {
     /// When it does something of its own for the first time on a new connection.
@@ -97,42 +91,19 @@ impl Client {
         }));
     }
 
-    /// The session is that of the new connection from now on; the old one only asks whether it is
-    /// still served.
+    /// The session is that of the new connection from now on.
     pub(super) fn take_over(&mut self, line: &mut Line, welcome: Welcome) {
+        self.stage.takeovers.fetch_add(1, Ordering::SeqCst);
         let next_move = line.next_move;
         let old = std::mem::replace(line, self.begin(welcome));
         line.next_move = next_move;
-        let (stage, part) = (Arc::clone(&self.stage), Arc::clone(&self.part));
-        tokio::spawn(haunt(stage, part, old.wire, old.number));
+        let ghost = Ghost {
+            stage: Arc::clone(&self.stage),
+            part: Arc::clone(&self.part),
+            status: Arc::clone(&self.status),
+            wire: old.wire,
+            number: old.number,
+        };
+        tokio::spawn(ghost.haunt());
     }
-}
-
-/// A connection that another one has replaced.
-async fn haunt(stage: Arc<Stage>, part: Arc<Part>, mut wire: Wire, number: u32) {
-    let end = Instant::now() + GHOST;
-    let mut next_ping = Instant::now();
-    let closed = loop {
-        tokio::select! {
-            packet = wire.next() => match packet {
-                Ok(Packet::PingResp) => stage.note(&part, number, Happened::Pong),
-                Ok(Packet::Disconnect(disconnect)) => {
-                    break (Side::Server, Some(disconnect.reason_code.as_u8()));
-                }
-                // The session is elsewhere: whatever this is will come again there.
-                Ok(_) => {}
-                Err(_) => break (Side::Server, None),
-            },
-            () = sleep_until(next_ping) => {
-                if Instant::now() > end {
-                    break (Side::ClientAbruptly, None);
-                }
-                next_ping += GHOST_PING;
-                stage.note(&part, number, Happened::Ping);
-                wire.queue(&Packet::PingReq);
-            }
-        }
-    };
-    let (by, reason) = closed;
-    stage.note(&part, number, Happened::Closed { by, reason });
 }

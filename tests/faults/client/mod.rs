@@ -5,6 +5,7 @@
 //! finding, never a panic.
 
 mod dial;
+mod ghost;
 mod habit;
 mod incoming;
 mod outgoing;
@@ -67,6 +68,8 @@ pub struct Stage {
     pub start: Instant,
     /// Milliseconds since the start when somebody last got a message.
     pub last_delivery: AtomicU64,
+    /// Second connections that were accepted.
+    pub takeovers: AtomicU64,
 }
 
 impl Stage {
@@ -101,6 +104,8 @@ pub struct Status {
     /// The server has confirmed all subscriptions.
     pub is_subscribed: AtomicBool,
     pub unacknowledged: AtomicUsize,
+    /// What was published on connections that others had replaced.
+    pub haunted: AtomicU64,
 }
 
 /// A second connection on its way.
@@ -227,9 +232,13 @@ impl Client {
             let takeover = line.takeover.take();
             self.close(line, closing).await;
             let Some(takeover) = takeover else { return };
+            // The server closes the old connection before it accepts the new one.
             self.status.is_connected.store(false, Ordering::SeqCst);
             match takeover.await {
-                Some(welcome) => line = self.begin(welcome),
+                Some(welcome) => {
+                    self.stage.takeovers.fetch_add(1, Ordering::SeqCst);
+                    line = self.begin(welcome);
+                }
                 None => return,
             }
         }

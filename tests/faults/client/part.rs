@@ -88,7 +88,7 @@ impl Part {
             publishing: None,
             testament: None,
             receive_maximum: None,
-            packet_ids: u16::MAX,
+            packet_ids: 60_000,
             habit: Habit::Steady,
         }
     }

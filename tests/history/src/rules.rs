@@ -9,7 +9,7 @@ pub struct Rules {
     /// has seen an end of a connection, and an abandoned CONNECT has been handled or never will be.
     pub grace: Duration,
     /// For so long after its end a fault may still be the cause of a QoS 1 duplicate, of a Will that
-    /// should not have come, or of a late one.
+    /// should not have come, or of a late one, and a PINGRESP may be that of a node which cannot know better.
     pub after_fault: Duration,
     /// What passes at most between the end of a connection together with its node and its Will, besides the
     /// Will Delay Interval: the lease, and then some.

@@ -55,7 +55,7 @@ pub(crate) struct Connection<'a> {
     /// With a reason code that says so: the server did not take it.
     pub(crate) is_refused: bool,
     pub(crate) closed: Option<(Place, Side)>,
-    /// The latest request that was answered, and the answer.
+    /// The latest request that was answered, and the answer; PINGREQ only if no fault was near.
     pub(crate) served: Option<(Place, Place)>,
     /// Connections of one client with the same number surely have the same session.
     pub(crate) session: usize,

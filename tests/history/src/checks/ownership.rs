@@ -4,6 +4,10 @@
 //! client can still read from it: a violation if the client sends PUBLISH, SUBSCRIBE, UNSUBSCRIBE or PINGREQ on A after that and gets
 //! the answer (an acknowledgement that refuses is none). If the two handshakes overlapped, either
 //! may be the one that stays: a violation if both are served after both were accepted.
+//!
+//! The answer to a PINGREQ proves nothing while a fault is under way or ended less than
+//! `Rules::after_fault` ago: a node that is cut off from the others cannot know that the client is elsewhere, and
+//! keeps its connections as in an outage. Acknowledgements it must not give then.
 
 use super::{Accusation, Court};
 use crate::{Kind, story::ConnectionId};

@@ -19,7 +19,7 @@
 //! the delay can have passed.
 //!
 //! *Early.* The Will was received although the connection still got answers to what it sent after
-//! that; or it was not closed yet, or only closed by the client later, there was no
+//! that (PINGRESP near a fault is none, see `ownership`); or it was not closed yet, or only closed by the client later, there was no
 //! newer attempt and no fault since it was accepted.
 //!
 //! Nor is a Will undue or early (unless its connection is served on) if the client gave up an attempt without

@@ -267,10 +267,19 @@ impl<'a> Builder<'a> {
             Happened::Ping => self.pings.entry(id).or_default().push_back(place),
             Happened::Pong => {
                 let sent = self.pings.get_mut(&id).and_then(VecDeque::pop_front);
-                self.answered(id, sent, place);
+                if sent.is_some_and(|sent| self.is_proof(sent)) {
+                    self.answered(id, sent, place);
+                }
             }
             _ => {}
         }
+    }
+
+    /// Whether the answer to a PINGREQ proves that the server takes the connection for open. A node that
+    /// is cut off cannot know that its clients are elsewhere, and goes on as in an outage.
+    fn is_proof(&self, ping: Place) -> bool {
+        let at = self.story.at(ping);
+        !self.story.faults.is_near(at, self.story.rules.after_fault)
     }
 
     /// An answer came in.

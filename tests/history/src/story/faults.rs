@@ -37,6 +37,14 @@ impl Faults {
         self.spans = merged;
     }
 
+    /// While the history is still being read: whether a fault is under way, or ended less than
+    /// `after` before `from` or later.
+    pub(super) fn is_near(&self, from: Duration, after: Duration) -> bool {
+        let is_open = self.open.values().any(|begun| !begun.is_empty());
+        let mut spans = self.spans.iter();
+        is_open || spans.any(|(_, ends)| ends.saturating_add(after) >= from)
+    }
+
     /// Whether a fault was under way between the two, or ended less than `after` before `from`.
     pub(crate) fn trouble(&self, from: Duration, until: Duration, after: Duration) -> bool {
         let over = self
@@ -75,6 +83,18 @@ mod tests {
     use std::time::Duration;
 
     use super::Faults;
+
+    #[test]
+    fn a_fault_is_near_until_some_time_after_its_end() {
+        let seconds = Duration::from_secs;
+        let mut faults = Faults::default();
+        assert!(!faults.is_near(seconds(9), seconds(5)));
+        faults.note("a", true, seconds(10));
+        assert!(faults.is_near(seconds(9), seconds(5)));
+        faults.note("a", false, seconds(14));
+        assert!(faults.is_near(seconds(19), seconds(5)));
+        assert!(!faults.is_near(seconds(20), seconds(5)));
+    }
 
     #[test]
     fn overlapping_faults_are_one_trouble() {

@@ -179,10 +179,17 @@ fn a_will_comes_after_its_connection() {
         .will_comes()
         .close("c", Side::ClientAbruptly)
         .is_innocent();
+    // A node that is cut off answers on.
     watched(0, 0)
-        .fault("kill a", true)
+        .fault("cut a", true)
         .will_comes()
         .ping("c")
+        .close("c", Side::ClientAbruptly)
+        .is_innocent();
+    watched(0, 0)
+        .fault("cut a", true)
+        .will_comes()
+        .subscribe("c", "t", 1)
         .close("c", Side::ClientAbruptly)
         .is_guilty_of(&[Kind::EarlyWill]);
     watched(0, 0)
@@ -301,6 +308,45 @@ fn a_connection_that_was_taken_over_is_not_served() {
     };
     takeover(true).is_guilty_of(&[Kind::TwoOwners]);
     takeover(false).is_innocent();
+}
+
+#[test]
+fn a_node_that_is_cut_off_answers_pings_and_nothing_else() {
+    let takeover = |cut: &[bool], pause: u64, what: [Happened; 2]| {
+        let mut forge = Forge::new();
+        forge.connect("c", HOUR);
+        for begins in cut {
+            forge.fault("cut", *begins);
+        }
+        let [request, answer] = what;
+        forge
+            .resume("c")
+            .wait(pause)
+            .on("c", 1, request)
+            .on("c", 1, answer);
+        forge
+    };
+    let ping = || [Happened::Ping, Happened::Pong];
+    takeover(&[], 0, ping()).is_guilty_of(&[Kind::TwoOwners]);
+    takeover(&[true], 0, ping()).is_innocent();
+    takeover(&[true, false], 0, ping()).is_innocent();
+    takeover(&[true, false], 60, ping()).is_guilty_of(&[Kind::TwoOwners]);
+    let subscribe = || {
+        let filter = || "t".to_owned();
+        let (qos, reason) = (1, 1);
+        [
+            Happened::Subscribe {
+                filter: filter(),
+                qos,
+            },
+            Happened::Subscribed {
+                filter: filter(),
+                reason,
+            },
+        ]
+    };
+    takeover(&[true], 0, subscribe()).is_guilty_of(&[Kind::TwoOwners]);
+    takeover(&[true, false], 0, subscribe()).is_guilty_of(&[Kind::TwoOwners]);
 }
 
 #[test]
