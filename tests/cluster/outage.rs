@@ -61,7 +61,11 @@ async fn what_needs_the_database_waits_and_is_told_in_the_end() {
     assert!(publisher.session_present());
     publisher.settle().await;
     publisher.publish("t", "last", Qos::ExactlyOnce).await;
-    assert_eq!(queue.recv().await.message.text(), "quick", "QoS 0, as it was sent");
+    assert_eq!(
+        queue.recv().await.message.text(),
+        "quick",
+        "QoS 0, as it was sent"
+    );
     assert_eq!(queue.recv_texts(2).await, ["slow", "last"]);
     let late = node.builder("late").persistent(600).connect().await;
     assert!(

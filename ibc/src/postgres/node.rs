@@ -85,8 +85,8 @@ const MEMBERS: &str = concat!(
 
 /// `$1` class of presence locks, `$3` who asks. Whether node `n` is dead.
 ///
-/// Who asks must have renewed its lease for a whole lease without a pause, and hold it now. So after an
-/// outage of the database, in which all leases ran out, everybody has the time to come back.
+/// Who asks must have renewed its lease for a whole lease without a pause, up to now. So after an
+/// outage of the database, in which leases ran out, everybody has the time to come back.
 macro_rules! may_be_buried {
     () => {
         concat!(
@@ -94,7 +94,7 @@ macro_rules! may_be_buried {
             "(n.lease_until < clock_timestamp() or ",
             is_absent!(),
             ") and exists (select 1 from node j where j.incarnation = $3 and j.state <> 'dead'
-                              and j.lease_until > clock_timestamp()
+                              and clock_timestamp() <= j.renewed_at + (j.lease_until - j.renewed_at) / 2
                               and clock_timestamp() > j.steady_since
                                                       + (j.lease_until - j.renewed_at)))))"
         )

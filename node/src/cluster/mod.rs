@@ -17,7 +17,7 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use ibc::{Forward, NodeId, NodeState, PageLimit, QueuedPage, SessionId, Store, StoreError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 pub(crate) use claims::ClaimError;
 pub(crate) use evictions::Evictions;
@@ -58,6 +58,8 @@ pub(crate) struct Cluster {
     pub(crate) progress: Progress,
     /// Whether the database takes changes.
     pub(crate) outage: Outage,
+    /// False while it is not known here what a dead node has set and told nobody.
+    is_caught_up: watch::Sender<bool>,
     claims: claims::Claims,
     /// Reading queues must not keep everybody else from the database.
     readers: Semaphore,
@@ -111,6 +113,7 @@ impl Cluster {
             evictions: Evictions::default(),
             membership,
             progress: Progress::default(),
+            is_caught_up: watch::Sender::new(true),
             outage: Outage::new(metrics.store_unavailable_since.clone()),
             claims,
             readers: Semaphore::new(READERS),
@@ -192,6 +195,17 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Says whether everything is known that dead nodes have made durable.
+    pub(crate) fn set_caught_up(&self, is_caught_up: bool) {
+        self.is_caught_up.send_replace(is_caught_up);
+    }
+
+    /// Returns when everything is known here that dead nodes have made durable. Cancel safe.
+    pub(crate) async fn caught_up(&self) {
+        // The sender lives as long as we do.
+        let _ = self.is_caught_up.subscribe().wait_for(|is| *is).await;
     }
 
     /// Asks the previous owner of a client on another node to hand over, and waits until it has,

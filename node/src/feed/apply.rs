@@ -123,12 +123,14 @@ impl Feed {
         if node == self.rooms.cluster.node || !self.dead.insert(node) {
             return;
         }
+        // It may have set retained messages and told nobody. Before anybody is let go who waits for it.
+        self.rooms.cluster.set_caught_up(false);
+        self.must_catch_up = true;
         self.rooms.cluster.outgoing.remove_peer(node);
         self.rooms.router.node_gone(node);
         self.rooms.cluster.evictions.give_up(node);
         // It may have committed messages and told nobody.
         self.rooms.router.poke_all();
-        self.must_catch_up = true;
         if self.is_learned {
             self.rooms.shutdown.spawn(adopt(Arc::clone(&self.rooms)));
         }

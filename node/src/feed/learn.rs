@@ -54,6 +54,7 @@ impl Feed {
                 self.awaited = None;
                 self.is_learned = true;
                 self.must_catch_up = false;
+                self.rooms.cluster.set_caught_up(true);
                 self.rooms.router.inherit(std::mem::take(&mut self.orphans));
                 self.rooms.cluster.set_state(NodeState::Live);
                 shutdown.spawn(adopt(Arc::clone(&self.rooms)));
@@ -132,6 +133,7 @@ impl Feed {
                 for message in messages {
                     self.retain(message);
                 }
+                self.rooms.cluster.set_caught_up(true);
             }
             Err(error) => warn!(error = %chain(&error), "retained messages not read, will repeat"),
         }

@@ -53,11 +53,13 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
     if qos == Qos::ExactlyOnce && cx.session.received.contains(&packet_id) {
         // [MQTT-4.3.3-10] Acknowledge a repeated QoS 2 PUBLISH, but do not route it. It waits
         // for the first one, which may be on its way to the database still.
-        let ticket = if cx.session.is_stored {
-            cx.rooms.cluster.durable.everything()
-        } else {
-            Ticket::default()
-        };
+        let mut ticket = Ticket::default();
+        if cx.session.is_stored {
+            ticket = cx.rooms.cluster.durable.everything();
+        }
+        if cx.session.received_before.contains(&packet_id) {
+            ticket = ticket.and(route_again(cx, message, sender(cx, packet_id, true)));
+        }
         owe(cx, ticket, qos, packet_id, ReasonCode::Success);
         return Ok(());
     }
@@ -71,14 +73,10 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
     if qos == Qos::ExactlyOnce {
         cx.session.received.insert(packet_id);
         if cx.session.is_stored {
+            let sender = sender(cx, packet_id, dup);
             let (session, packet_id) = (cx.session.id, packet_id.get());
             origin.received = Some(ibc::ReceivedId { session, packet_id });
-            origin.sender = Some(Sender {
-                session,
-                packet_id,
-                epoch: cx.session.epoch,
-                is_repeated: dup,
-            });
+            origin.sender = Some(sender);
         }
     }
     let Routed {
@@ -142,6 +140,23 @@ fn refusal(cx: &mut Context<'_>, message: &mqtt::Message) -> Option<ReasonCode> 
         return can_tell.then_some(ReasonCode::QuotaExceeded);
     }
     None
+}
+
+/// By what the nodes know a QoS 2 message of a stored session again.
+const fn sender(cx: &Context<'_>, packet_id: PacketId, is_repeated: bool) -> Sender {
+    Sender {
+        session: cx.session.id,
+        packet_id: packet_id.get(),
+        epoch: cx.session.epoch,
+        is_repeated,
+    }
+}
+
+fn route_again(cx: &mut Context<'_>, message: mqtt::Message, sender: Sender) -> Ticket {
+    let publication = Arc::new(Publication::new(cx.session.client_id.clone(), message));
+    cx.rooms
+        .router
+        .route_again(&publication, sender, &mut cx.session.topics)
 }
 
 fn route(cx: &mut Context<'_>, message: mqtt::Message, origin: Origin) -> Routed {

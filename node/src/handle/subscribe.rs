@@ -67,6 +67,7 @@ pub(super) async fn subscribe(cx: &mut Context<'_>, packet: Subscribe) -> Result
     // What was retained before, here and elsewhere, is in our tree after this.
     let retained = cx.rooms.cluster.durable.retained();
     cx.rooms.cluster.barrier().await;
+    cx.rooms.cluster.caught_up().await;
     cx.rooms.cluster.progress.reach(retained).await;
     let properties = mqtt::AckProperties::default();
     cx.send(&Packet::SubAck(SubAck {

@@ -103,7 +103,7 @@ impl Router {
         let mut entries = Vec::new();
         let mut nodes = Cow::Borrowed(matches.nodes.as_slice());
         let sender = origin.sender;
-        let is_new = sender.is_none_or(|sender| !sender.is_repeated || self.seen.is_new(&sender));
+        let is_new = sender.is_none_or(|sender| self.seen.is_new(&sender));
         for matched in &matches.subscribers {
             let Some(merged) = matched.for_publisher(publication.publisher()) else {
                 continue;
@@ -139,6 +139,35 @@ impl Router {
             is_matched: !matches.is_empty(),
             is_shared_out,
             is_forwarded: !nodes.is_empty(),
+        }
+    }
+
+    /// A QoS 2 message that came again and whose packet identifier is stored. What stored sessions get
+    /// was stored with it; but the node that had it may have died before it told the others, so it
+    /// goes once more to everybody else who has not seen it.
+    pub(crate) fn route_again(
+        &self,
+        publication: &Arc<Publication>,
+        sender: Sender,
+        cache: &mut TopicCache,
+    ) -> Ticket {
+        let matches = self.find(publication.message().topic_name.as_shared(), cache);
+        if self.seen.is_new(&sender) {
+            self.hand_to_connected(&matches, publication);
+        }
+        self.forward(publication, &matches.nodes, Some(sender))
+    }
+
+    /// For sessions connected here that do not get the message through their queue.
+    fn hand_to_connected(&self, matches: &Matches, publication: &Arc<Publication>) {
+        for matched in &matches.subscribers {
+            let subscriber = &matched.subscriber;
+            if let Some(merged) = matched.for_publisher(publication.publisher())
+                && !(subscriber.is_stored
+                    && publication.message().qos.min(merged.qos) > Qos::AtMostOnce)
+            {
+                self.hand_over(subscriber, publication, &merged);
+            }
         }
     }
 
@@ -179,16 +208,8 @@ impl Router {
         if sender.is_some_and(|sender| !self.seen.is_new(&sender)) {
             return;
         }
-        let message = publication.message();
-        let matches = self.find(message.topic_name.as_shared(), cache);
-        for matched in &matches.subscribers {
-            let subscriber = &matched.subscriber;
-            if let Some(merged) = matched.for_publisher(publication.publisher())
-                && !(subscriber.is_stored && message.qos.min(merged.qos) > Qos::AtMostOnce)
-            {
-                self.hand_over(subscriber, publication, &merged);
-            }
-        }
+        let matches = self.find(publication.message().topic_name.as_shared(), cache);
+        self.hand_to_connected(&matches, publication);
     }
 
     fn hand_over(&self, subscriber: &Subscriber, publication: &Arc<Publication>, merged: &Merged) {
