@@ -67,10 +67,13 @@ impl Batch {
 /// move `j` is `EntryId(base + messages.len() + j)`; retained change `k` has the version
 /// `base + messages.len() + moved.len() + k`. A batch committed later has a larger base, also
 /// when another node committed it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
     /// The first identifier. 0 if the batch needed none.
     pub base: i64,
+    /// Entries of [`Batch::sent`] that are not in the queue any more: another member of a shared
+    /// subscription has them. They must not be sent. Empty after a repeated call.
+    pub moved_on: Vec<(SessionId, EntryId)>,
 }
 
 /// A message for persistent sessions.

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::fence::{self, Base, Fence};
 use super::locks::Names;
 use super::{message, outcome, queue, received, retained, session, subscription, will};
-use crate::{Batch, Committed, NodeId, StoreError};
+use crate::{Batch, Committed, EntryId, NodeId, SessionId, StoreError};
 
 /// How often it is tried while somebody considers to bury this node.
 const TRIES: usize = 100;
@@ -41,18 +41,22 @@ pub(super) async fn commit(
 ) -> Result<Committed, StoreError> {
     let kinds = kinds(batch);
     for _ in 0..TRIES {
+        let mut committed = Committed::default();
+        let moved_on = &mut committed.moved_on;
         let base = match kinds.as_slice() {
-            [] => return Ok(Committed { base: 0 }),
+            [] => return Ok(committed),
             // One statement is a transaction.
-            [kind] => apply(c, &fence(names, node, batch), *kind, batch).await?,
-            kinds => transaction(c, fence(names, node, batch), kinds, batch).await?,
+            [kind] => apply(c, &fence(names, node, batch), *kind, (batch, moved_on)).await?,
+            kinds => transaction(c, fence(names, node, batch), kinds, (batch, moved_on)).await?,
         };
         if let Some(base) = base {
+            committed.base = base;
             delete_unused(c, batch).await;
-            return Ok(Committed { base });
+            return Ok(committed);
         }
         if let Some(base) = outcome::of_batch(c, node, number(batch)).await? {
-            return Ok(Committed { base });
+            let moved_on = Vec::new();
+            return Ok(Committed { base, moved_on });
         }
         fence::check(c, node).await?;
         sleep(PAUSE).await;
@@ -65,12 +69,12 @@ async fn transaction(
     c: &mut PgConnection,
     mut fence: Fence,
     kinds: &[Kind],
-    batch: &Batch,
+    (batch, moved_on): (&Batch, &mut Vec<(SessionId, EntryId)>),
 ) -> Result<Option<i64>, StoreError> {
     let mut tx = c.begin().await?;
     for kind in kinds {
         // The first statement draws the identifiers for all.
-        let Some(base) = apply(&mut tx, &fence, *kind, batch).await? else {
+        let Some(base) = apply(&mut tx, &fence, *kind, (batch, moved_on)).await? else {
             tx.rollback().await?;
             return Ok(None);
         };
@@ -119,7 +123,7 @@ async fn apply(
     c: &mut PgConnection,
     fence: &Fence,
     kind: Kind,
-    batch: &Batch,
+    (batch, moved_on): (&Batch, &mut Vec<(SessionId, EntryId)>),
 ) -> Result<Option<i64>, StoreError> {
     let moved_from = i64::try_from(batch.messages.len()).unwrap_or(0);
     let retained_from = moved_from + i64::try_from(batch.moved.len()).unwrap_or(0);
@@ -129,7 +133,7 @@ async fn apply(
         Kind::Retained => retained::upsert(c, fence, &batch.retained, retained_from).await,
         Kind::Received => received::insert(c, fence, &batch.received).await,
         Kind::Forgotten => received::delete(c, fence, &batch.forgotten).await,
-        Kind::Sent => queue::set_sent(c, fence, &batch.sent).await,
+        Kind::Sent => queue::set_sent(c, fence, &batch.sent, moved_on).await,
         Kind::Released => queue::set_released(c, fence, &batch.released).await,
         Kind::Acknowledged => queue::delete(c, fence, &batch.acknowledged).await,
         Kind::Subscribed => subscription::upsert(c, fence, &batch.subscribed).await,

@@ -33,19 +33,22 @@ const MOVE: Numbered = numbered!(
      select base from fence"
 );
 
-/// `$5` session, `$6` entry, `$7` packet identifier. By index look-up of each, see [`READ`].
+/// `$5` session, `$6` entry, `$7` packet identifier. Gives the numbers, from 1, of those that are not
+/// there any more. By index look-up of each, see [`READ`].
 const SENT: &str = fenced!(
     ", place as materialized (
-        select x.ctid as tid, s.packet_id
-          from unnest($5::bigint[], $6::bigint[], $7::integer[]) s (session_id, id, packet_id)
-         cross join lateral (
+        select x.ctid as tid, s.packet_id, s.n
+          from unnest($5::bigint[], $6::bigint[], $7::integer[])
+               with ordinality s (session_id, id, packet_id, n)
+          left join lateral (
             select x.ctid from queue x
-             where x.session_id = s.session_id and x.id = s.id offset 0) x)
+             where x.session_id = s.session_id and x.id = s.id offset 0) x on true)
      , done as (
         update queue q set packet_id = p.packet_id
           from fence, place p
-         where q.ctid = p.tid)
-     select base from fence"
+         where q.ctid = p.tid
+        returning p.n)
+     select base, array(select p.n from place p except all select d.n from done d) from fence"
 );
 
 /// `$5` session, `$6` entry. By index look-up of each, see [`READ`].
@@ -152,13 +155,15 @@ pub(super) async fn move_entries(
         .await?)
 }
 
+/// Adds to `moved_on` what is not there any more.
 pub(super) async fn set_sent(
     c: &mut PgConnection,
     fence: &Fence,
     sent: &[Sent],
+    moved_on: &mut Vec<(SessionId, EntryId)>,
 ) -> Result<Option<i64>, StoreError> {
-    Ok(fence
-        .query(SENT)
+    let row: Option<(i64, Vec<i64>)> = fence
+        .query_row(SENT)
         .bind(sent.iter().map(|s| s.session.0).collect::<Vec<_>>())
         .bind(sent.iter().map(|s| s.entry.0).collect::<Vec<_>>())
         .bind(
@@ -167,7 +172,14 @@ pub(super) async fn set_sent(
                 .collect::<Vec<_>>(),
         )
         .fetch_optional(c)
-        .await?)
+        .await?;
+    let Some((base, missing)) = row else {
+        return Ok(None);
+    };
+    let numbers = missing.into_iter().filter_map(|n| usize::try_from(n).ok());
+    let missing = numbers.filter_map(|n| sent.get(n.checked_sub(1)?));
+    moved_on.extend(missing.map(|sent| (sent.session, sent.entry)));
+    Ok(Some(base))
 }
 
 pub(super) async fn set_released(

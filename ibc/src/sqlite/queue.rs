@@ -175,14 +175,15 @@ async fn delete_entry(
         .rows_affected())
 }
 
-pub(super) async fn set_sent(c: &mut SqliteConnection, sent: &Sent) -> Result<(), StoreError> {
-    sqlx::query(SENT)
+/// False if the entry is not there any more.
+pub(super) async fn set_sent(c: &mut SqliteConnection, sent: &Sent) -> Result<bool, StoreError> {
+    let done = sqlx::query(SENT)
         .bind(sent.session.0)
         .bind(sent.entry.0)
         .bind(sent.packet_id)
         .execute(c)
         .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 pub(super) async fn set_released(

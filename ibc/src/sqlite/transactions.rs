@@ -101,8 +101,11 @@ pub(super) async fn commit(
     for id in &batch.forgotten {
         received::delete(c, id).await?;
     }
+    let mut moved_on = Vec::new();
     for sent in &batch.sent {
-        queue::set_sent(c, sent).await?;
+        if !queue::set_sent(c, sent).await? {
+            moved_on.push((sent.session, sent.entry));
+        }
     }
     for released in &batch.released {
         queue::set_released(c, *released).await?;
@@ -122,7 +125,7 @@ pub(super) async fn commit(
     for will in &batch.wills {
         will::delete(c, will).await?;
     }
-    Ok(Committed { base })
+    Ok(Committed { base, moved_on })
 }
 
 /// See [`Store::bury`](crate::Store::bury).

@@ -158,8 +158,13 @@ on_both! {
         assert_eq!(queue[1].entry, EntryId(second + 1));
         assert_eq!(queue[1].message, MessageId(base));
         assert_eq!(queue[1].share.as_deref(), Some("$share/g/t"));
-        // It is not there any more.
+        // It is not there any more, and must not be sent.
         bed.commit(Batch { moved: vec![moved], ..Batch::default() }).await;
+        let sent = |session, entry| Sent { session, entry: EntryId(entry), packet_id: 7 };
+        let sent = vec![sent(b, second), sent(a, base), sent(b, second + 1)];
+        let batch = numbered(Batch { sent, ..Batch::default() });
+        let committed = bed.store().commit(bed.node, &batch).await.unwrap();
+        assert_eq!(committed.moved_on, [(a, EntryId(base))]);
         assert_eq!(bed.bodies(b).await.len(), 2);
     }
 

@@ -146,6 +146,11 @@ impl Written {
             .map(|((new, publication), id)| (id, new.entries.as_slice(), publication))
     }
 
+    /// Entries of sessions connected here that other members of their shared subscriptions have got.
+    pub(crate) fn moved_on(&self) -> &[(ibc::SessionId, ibc::EntryId)] {
+        &self.committed.moved_on
+    }
+
     /// Each moved entry: its new identifier, the move, the message.
     pub(crate) fn moved(&self) -> impl Iterator<Item = (i64, &ibc::Moved, &Arc<Publication>)> {
         let first = self.committed.base + length(&self.filling.messages);

@@ -14,7 +14,7 @@ mod throttle;
 mod transport;
 mod websocket;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use mqtt::{Decoder, Packet, ProtocolVersion, ReasonCode};
@@ -209,13 +209,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 session: &mut self.session,
                 output: &mut self.transport.output,
             };
-            handle::settle(&mut cx, now);
+            let mut controls = VecDeque::new();
             while let Some(control) = cx.session.outbox.take_control() {
+                match control {
+                    // Before what has been committed since is sent.
+                    Control::Withdraw(entry) => cx.session.window.withdraw(entry),
+                    control => controls.push_back(control),
+                }
+            }
+            handle::settle(&mut cx, now);
+            for control in controls {
                 match control {
                     Control::Evict { is_resumed } => return End::TakenOver { is_resumed },
                     Control::Close(reason_code) => return End::Told(reason_code),
                     Control::Page(page) => handle::page(&mut cx, page),
-                    Control::Poke => {}
+                    Control::Poke | Control::Withdraw(_) => {}
                 }
             }
             handle::deliver(&mut cx);

@@ -36,6 +36,8 @@ pub(crate) enum Control {
     Close(ReasonCode),
     /// There may be more in the database than came by.
     Poke,
+    /// Another member of a shared subscription has got this entry: it is not to be sent.
+    Withdraw(EntryId),
     /// A page of the queue that the connection asked for.
     Page(QueuePage),
 }
@@ -205,7 +207,7 @@ impl Outbox {
                 inner.is_closing = true;
                 inner.controls.push_back(end);
             }
-            page @ Control::Page(_) => inner.controls.push_back(page),
+            word @ (Control::Page(_) | Control::Withdraw(_)) => inner.controls.push_back(word),
         }
         self.wake(inner);
     }

@@ -24,6 +24,12 @@ impl Router {
     /// The owner of a session is looked up now and not when the message was routed: a session
     /// that moved in between would be left asleep.
     pub(crate) fn landed(&self, written: &Written) {
+        for (session, entry) in written.moved_on() {
+            let subscriber = self.subscriber(*session);
+            if let Some(outbox) = subscriber.and_then(|subscriber| subscriber.outbox()) {
+                outbox.control(Control::Withdraw(*entry));
+            }
+        }
         for (id, entries, publication) in written.messages() {
             self.entries_landed(MessageId(id), EntryId(id), entries, publication);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ahash::{AHashMap, AHashSet};
+use ibc::EntryId;
 use mqtt::PacketId;
 
 use crate::delivery::Delivery;
@@ -133,6 +134,21 @@ impl Window {
         let removed = self.in_flight.remove(&packet_id)?;
         self.bytes -= removed.delivery.publication.size_bytes();
         Some(removed)
+    }
+
+    /// Takes out an entry that is not to be sent after all.
+    pub(crate) fn withdraw(&mut self, entry: EntryId) {
+        let is_it = |in_flight: &InFlight| {
+            in_flight.phase == Phase::Storing
+                && in_flight
+                    .delivery
+                    .stored
+                    .is_some_and(|stored| stored.entry == entry)
+        };
+        let found = self.in_flight.iter().find(|(_, one)| is_it(one));
+        if let Some(packet_id) = found.map(|(packet_id, _)| *packet_id) {
+            self.remove(packet_id);
+        }
     }
 
     /// Everything on its way, in the order in which it was let in.
