@@ -172,7 +172,7 @@ fn mortals() -> Vec<Part> {
     ]
 }
 
-/// Clients that publish and subscribe, and connect while they are connected.
+/// Clients that connect while they are connected.
 fn doubles() -> Vec<Part> {
     vec![
         publisher("t1", V5, AtLeastOnce, 20)
@@ -181,5 +181,13 @@ fn doubles() -> Vec<Part> {
         publisher("t2", V3_1_1, ExactlyOnce, 20)
             .subscribed("load/p5/#", ExactlyOnce)
             .with_habit(Habit::Doubled),
+        Part::new("nomad-1", V5, Persistent)
+            .subscribed("load/p6/#", ExactlyOnce)
+            .subscribed("load/p4/#", AtLeastOnce)
+            .with_habit(Habit::Nomadic),
+        Part::new("nomad-2", V3_1_1, Persistent)
+            .subscribed("load/p3/#", AtLeastOnce)
+            .subscribed("load/p5/#", ExactlyOnce)
+            .with_habit(Habit::Nomadic),
     ]
 }

@@ -95,7 +95,7 @@ pub enum Fault {
     Kill(Vec<usize>),
     /// SIGSTOP for longer than the lease, then SIGCONT.
     Pause(usize),
-    /// SIGSTOP for at most half of the lease.
+    /// SIGSTOP for less than half of the lease.
     Blink(usize),
     /// `pg_ctl stop -m immediate`, and start.
     Crash,

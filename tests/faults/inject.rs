@@ -75,18 +75,7 @@ async fn inject(world: &World, planned: &Planned) -> anyhow::Result<()> {
             pause(world, *node, lasts).await;
         }
         Fault::Blink(node) => pause(world, *node, lasts).await,
-        Fault::Crash | Fault::Outage => {
-            for node in 0..NODES {
-                world.excuse_missing_database(node, lasts);
-                if world.schedule.is_delayed_after(node, planned) {
-                    // The others come back to the database long before.
-                    world.excuse(node, lasts);
-                }
-            }
-            world.postgres.crash().await?;
-            sleep(lasts).await;
-            world.postgres.start().await?;
-        }
+        Fault::Crash | Fault::Outage => take_database_away(world, planned).await?,
         Fault::Cut { node, way } => {
             world.excuse(*node, lasts);
             world.excuse_missing_database(*node, lasts);
@@ -121,15 +110,31 @@ async fn inject(world: &World, planned: &Planned) -> anyhow::Result<()> {
                 node.restart().await;
             }
         }
-        Fault::Upgrade => {
-            for node in &world.nodes {
-                node.upgrade();
-                node.restart().await;
-                sleep(SIDE_BY_SIDE).await;
-            }
-        }
+        Fault::Upgrade => upgrade(world).await,
     }
     Ok(())
+}
+
+async fn take_database_away(world: &World, planned: &Planned) -> anyhow::Result<()> {
+    let lasts = planned.lasts;
+    for node in 0..NODES {
+        world.excuse_missing_database(node, lasts);
+        if world.schedule.is_delayed_after(node, planned) {
+            // The others come back to the database long before.
+            world.excuse(node, lasts);
+        }
+    }
+    world.postgres.crash().await?;
+    sleep(lasts).await;
+    world.postgres.start().await
+}
+
+async fn upgrade(world: &World) {
+    for node in &world.nodes {
+        node.upgrade();
+        node.restart().await;
+        sleep(SIDE_BY_SIDE).await;
+    }
 }
 
 async fn pause(world: &World, node: usize, lasts: Duration) {

@@ -189,7 +189,7 @@ fn draw(random: &mut Random, lease: Duration, wish: &Wish) -> (Fault, Duration) 
         }
         Kind::KillAll => (Fault::Kill((0..NODES).collect()), random.millis(0, 3000)),
         Kind::Pause => (Fault::Pause(node), longer),
-        Kind::Blink => (Fault::Blink(node), random.tenths_of(lease, 1, 5)),
+        Kind::Blink => (Fault::Blink(node), random.tenths_of(lease, 1, 4)),
         Kind::Crash => (Fault::Crash, random.millis(0, 500)),
         Kind::Outage => {
             let seconds = if random.once_in(20) { 30 } else { 5 };

@@ -66,28 +66,19 @@ impl World {
     ) -> anyhow::Result<Self> {
         network::bring_up()?;
         let findings = Findings::default();
-        let random = Random::new(schedule.seed);
         let log = places.folder.join("postgres.log");
         let postgres = Postgres::new(&places.template, &places.scratch, log)?;
         postgres.start().await?;
+        let start = Start {
+            schedule: &schedule,
+            places,
+            old,
+            findings: &findings,
+        };
         let (mut nodes, mut relays, mut clocks) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..NODES {
-            let relay = relay_of(&schedule, index).await?;
-            let clock = clock_of(&schedule, index, &places.folder)?;
-            let database = match relay {
-                Some(_) => network::relay(index),
-                None => network::postgres(index),
-            };
-            let setup = Setup {
-                binary: places.binary.clone(),
-                old: old.cloned(),
-                folder: places.folder.clone(),
-                database_url: format!("postgres://postgres@{database}/postgres"),
-                lease: schedule.lease,
-                clock: clock.clone(),
-            };
-            let random = random.branch(100 + index as u64);
-            nodes.push(Node::start(index, setup, findings.clone(), random));
+            let (node, relay, clock) = start.node(index).await?;
+            nodes.push(node);
             relays.push(relay);
             clocks.push(clock);
         }
@@ -129,6 +120,40 @@ impl World {
     pub fn let_clients_in(&self) -> Vec<Member> {
         let random = Random::new(self.schedule.seed).branch(1000);
         cast::enter(&self.stage, &random)
+    }
+}
+
+/// What nodes are started with.
+struct Start<'a> {
+    schedule: &'a Schedule,
+    places: &'a Places,
+    old: Option<&'a PathBuf>,
+    findings: &'a Findings,
+}
+
+impl Start<'_> {
+    /// Starts node `index`, with its relay and its clock if it will need them.
+    async fn node(
+        &self,
+        index: usize,
+    ) -> anyhow::Result<(Arc<Node>, Option<Relay>, Option<Clock>)> {
+        let relay = relay_of(self.schedule, index).await?;
+        let clock = clock_of(self.schedule, index, &self.places.folder)?;
+        let database = match relay {
+            Some(_) => network::relay(index),
+            None => network::postgres(index),
+        };
+        let setup = Setup {
+            binary: self.places.binary.clone(),
+            old: self.old.cloned(),
+            folder: self.places.folder.clone(),
+            database_url: format!("postgres://postgres@{database}/postgres"),
+            lease: self.schedule.lease,
+            clock: clock.clone(),
+        };
+        let random = Random::new(self.schedule.seed).branch(100 + index as u64);
+        let node = Node::start(index, setup, self.findings.clone(), random);
+        Ok((node, relay, clock))
     }
 }
 

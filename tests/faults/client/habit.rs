@@ -24,6 +24,7 @@ impl Client {
             Habit::Wavering => (1000, 3000),
             Habit::Mortal => (300, 3000),
             Habit::Doubled => (1000, 4000),
+            Habit::Nomadic => (100, 1000),
         };
         Some(now + self.random.millis(from, to))
     }
@@ -45,8 +46,10 @@ impl Client {
                 Ok(())
             }
             Habit::Mortal => Err(self.die()),
-            Habit::Doubled => {
-                line.next_move = Some(now + self.random.millis(2000, 5000));
+            habit @ (Habit::Doubled | Habit::Nomadic) => {
+                let is_nomad = habit == Habit::Nomadic;
+                let (from, to) = if is_nomad { (100, 1500) } else { (2000, 5000) };
+                line.next_move = Some(now + self.random.millis(from, to));
                 if line.takeover.is_none() {
                     self.connect_again(line);
                 }
@@ -84,7 +87,8 @@ impl Client {
     fn connect_again(&mut self, line: &mut Line) {
         self.attempts += 1;
         let number = self.attempts;
-        let address = network::direct(self.random.below(NODES));
+        self.node = (self.node + 1 + self.random.below(NODES - 1)) % NODES;
+        let address = network::direct(self.node);
         let (stage, part) = (Arc::clone(&self.stage), Arc::clone(&self.part));
         line.takeover = Some(Box::pin(async move {
             dial(&stage, &part, address, number).await

@@ -55,6 +55,8 @@ pub enum Habit {
     Mortal,
     /// Connects a second time now and then, while its first connection goes on.
     Doubled,
+    /// The same all the time, each time at another node.
+    Nomadic,
     /// Comes, subscribes, looks for a moment and goes.
     Probe,
 }

@@ -1,7 +1,8 @@
 //! Order ([MQTT-4.6.0-5], [MQTT-4.6.0-6]; G4).
 //!
-//! At one client, first receptions of one publisher, topic, QoS of the message and QoS of the delivery
-//! have rising numbers. Deliveries through shared subscriptions, retained ones and Wills are left out.
+//! In one session of a client, first receptions of one publisher, topic, QoS of the message and QoS of the
+//! delivery have rising numbers; what is sent again may come to a new session after what an older one
+//! had got. Deliveries through shared subscriptions, retained ones and Wills are left out.
 //!
 //! A message m that comes after a later one n is a violation, except:
 //!
@@ -20,28 +21,37 @@ use crate::{
     story::{ClientId, MessageKey, Reception, Story, TopicId},
 };
 
-/// Client, publisher, topic, QoS of the message, QoS of the delivery.
-type Stream = (ClientId, usize, TopicId, u8, u8);
+/// A client and the number of its session.
+type Session = (ClientId, usize);
+/// Session, publisher, topic, QoS of the message, QoS of the delivery.
+type Stream = (Session, usize, TopicId, u8, u8);
 
 pub(super) fn check(court: &mut Court<'_, '_>) {
     let story = court.story;
     let mut streams: HashMap<Stream, BTreeMap<u64, &Reception>> = HashMap::new();
     let mut shared: HashMap<(ClientId, TopicId), bool> = HashMap::new();
-    let mut seen: HashSet<(ClientId, MessageKey)> = HashSet::new();
+    let mut seen: HashSet<(Session, MessageKey)> = HashSet::new();
     for reception in story.receptions.iter().filter(|found| !found.is_retained) {
         let Some(key) = reception.message else {
             continue;
         };
         let message = story.message(key);
         let (client, topic) = (reception.client, reception.topic);
+        let session = (client, story.connection(reception.connection).session);
         let is_shared = *shared
             .entry((client, topic))
             .or_insert_with(|| story.is_shared(client, topic));
-        if message.will.is_some() || is_shared || !seen.insert((client, key)) {
+        if message.will.is_some() || is_shared || !seen.insert((session, key)) {
             continue;
         }
         let stream = streams
-            .entry((client, message.publisher, topic, message.qos, reception.qos))
+            .entry((
+                session,
+                message.publisher,
+                topic,
+                message.qos,
+                reception.qos,
+            ))
             .or_default();
         let may_be_second = story.is_published_twice(key) && !was_subscribed(story, key, reception);
         let overtaken_by = stream

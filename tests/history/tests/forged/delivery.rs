@@ -491,6 +491,37 @@ fn a_subscription_may_begin_between_two_messages_that_are_sent_again() {
 }
 
 #[test]
+fn order_is_that_of_one_session() {
+    let again = |expiry| {
+        let mut forge = Forge::new();
+        forge
+            .connect("s", expiry)
+            .subscribe("s", "t", 2)
+            .connect("p", HOUR)
+            .send("p:1", "t", 2)
+            .send("p:2", "t", 2)
+            .receive("s", "p:2", 2)
+            .close("s", Side::Server);
+        if expiry == 0 {
+            forge.connect("s", 0).subscribe("s", "t", 2);
+        } else {
+            forge.resume("s");
+        }
+        forge.close("p", Side::Server).resume("p");
+        for message in ["p:1", "p:2"] {
+            forge
+                .send_again(message)
+                .acknowledge(message)
+                .complete(message);
+        }
+        forge.receive("s", "p:1", 2);
+        forge
+    };
+    again(0).is_innocent();
+    again(HOUR).is_guilty_of(&[Kind::Disorder]);
+}
+
+#[test]
 fn a_refused_message_that_is_sent_again_comes_later() {
     let refused = |reason| {
         let mut forge = Forge::new();
