@@ -48,6 +48,9 @@ impl std::fmt::Display for Place {
 /// Where publishers and subscribers connect, and what they trust.
 pub(crate) type TlsAddresses = ((SocketAddr, SocketAddr), Trust);
 
+/// The names of the nodes until one is replaced.
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
 /// The servers of a run. They end in the order of the fields.
 #[derive(Debug)]
 pub(crate) struct Bed {
@@ -75,8 +78,9 @@ impl Bed {
             database_url: postgres.url(),
             settings: arguments.set.clone(),
         };
+        let [a, b, c] = NAMES;
         let start = |name| Node::start(&kind, name, scratch.path());
-        let nodes = [start("a")?, start("b")?, start("c")?];
+        let nodes = [start(a)?, start(b)?, start(c)?];
         Ok(Self {
             nodes,
             kind,
@@ -107,6 +111,21 @@ impl Bed {
         }
     }
 
+    /// Where publishers and two subscribers connect: all to one node, or each kind to others.
+    pub(crate) fn fanout_addresses(&self, place: Place) -> Option<(SocketAddr, [SocketAddr; 2])> {
+        let [a, b, c] = self.all_addresses();
+        match place {
+            Place::OneNode => Some((a, [a, a])),
+            Place::Across => Some((a, [b, c])),
+            Place::Peer => None,
+        }
+    }
+
+    /// Those of the nodes.
+    pub(crate) fn all_addresses(&self) -> [SocketAddr; 3] {
+        self.nodes.each_ref().map(Node::address)
+    }
+
     /// The same for TLS, and what the clients trust.
     pub(crate) fn tls_addresses(&self, place: Place) -> anyhow::Result<Option<TlsAddresses>> {
         let [a, b, _] = &self.nodes;
@@ -131,14 +150,19 @@ impl Bed {
         }
     }
 
+    /// Where somebody who looks on can ask the database.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.kind.database_url
+    }
+
     pub(crate) fn processes(&self) -> Vec<u32> {
         self.nodes.iter().map(Node::process).collect()
     }
 
     /// The nodes: first the one that dies, then those that stay.
     pub(crate) fn storm_addresses(&self) -> (SocketAddr, [SocketAddr; 2]) {
-        let [a, b, c] = &self.nodes;
-        (a.address(), [b.address(), c.address()])
+        let [a, b, c] = self.all_addresses();
+        (a, [b, c])
     }
 
     /// `kill -9` of the first node.

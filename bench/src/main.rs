@@ -5,6 +5,7 @@
 //! it. It knows MQTT 3.1.1 only, and no more of a node than its command line.
 
 mod bed;
+mod client;
 mod connection;
 mod cpu;
 mod histogram;
@@ -78,16 +79,18 @@ enum Scenario {
     Tls,
     Durable,
     Storm,
+    Fanout,
 }
 
 impl Scenario {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Idle,
         Self::Latency,
         Self::Throughput,
         Self::Tls,
         Self::Durable,
         Self::Storm,
+        Self::Fanout,
     ];
 }
 
@@ -100,6 +103,7 @@ impl std::fmt::Display for Scenario {
             Self::Tls => "tls",
             Self::Durable => "durable",
             Self::Storm => "storm",
+            Self::Fanout => "fanout",
         })
     }
 }
@@ -109,7 +113,11 @@ fn main() -> anyhow::Result<()> {
     let mut bed = Bed::start(&arguments)?;
     let mut report = Report::default();
     for scenario in &arguments.only {
-        report.progress(&format!("{scenario}: nodes {:?}", bed.processes()));
+        report.progress(&format!(
+            "{scenario}: nodes {:?}, {}",
+            bed.processes(),
+            bed.database_url()
+        ));
         std::thread::sleep(Duration::from_secs(arguments.pause));
         match scenario {
             Scenario::Idle => scenario::idle(&bed, &mut report)?,
@@ -118,6 +126,7 @@ fn main() -> anyhow::Result<()> {
             Scenario::Tls => scenario::tls(&mut bed, &arguments, &mut report)?,
             Scenario::Durable => scenario::durable(&mut bed, &arguments, &mut report)?,
             Scenario::Storm => scenario::storm(&mut bed, &arguments, &mut report)?,
+            Scenario::Fanout => scenario::fanout(&mut bed, &arguments, &mut report)?,
         }
     }
     report.finish()

@@ -69,6 +69,14 @@ pub(crate) struct Stamp {
     pub(crate) due: u64,
 }
 
+impl Stamp {
+    fn put(self, out: &mut Vec<u8>) {
+        out.put_u32(self.publisher);
+        out.put_u32(self.number);
+        out.put_u64(self.due);
+    }
+}
+
 /// A PUBLISH of which only packet identifier and stamp change.
 #[derive(Debug)]
 pub(crate) struct Template {
@@ -97,9 +105,7 @@ impl Template {
         if self.qos > 0 {
             out.put_u16(packet_id);
         }
-        out.put_u32(stamp.publisher);
-        out.put_u32(stamp.number);
-        out.put_u64(stamp.due);
+        stamp.put(out);
         out.put_slice(&self.tail);
     }
 }
@@ -114,6 +120,14 @@ pub(crate) struct Packet<'a> {
 /// The stream is not MQTT.
 #[derive(Debug)]
 pub(crate) struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the broker does not send MQTT")
+    }
+}
+
+impl std::error::Error for Broken {}
 
 /// Takes a whole packet off `input`; `None` leaves it as it is.
 pub(crate) fn take<'a>(input: &mut &'a [u8]) -> Result<Option<Packet<'a>>, Broken> {
