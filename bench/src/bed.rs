@@ -1,14 +1,20 @@
 //! What a run stands on: Postgres, three nodes, the peer.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 
 use crate::{
     Arguments,
+    census::Census,
     cpu::Meter,
-    node::{self, Kind, Node},
+    memory,
+    node::{self, Kind, Node, Starting},
     peer::Peer,
     postgres::Postgres,
     scratch::Scratch,
@@ -157,6 +163,35 @@ impl Bed {
 
     pub(crate) fn processes(&self) -> Vec<u32> {
         self.nodes.iter().map(Node::process).collect()
+    }
+
+    /// Stops all nodes and starts as many with the settings of the run and `more`. Returns how long
+    /// it took from the start of the first until all were ready.
+    pub(crate) fn restart(&mut self, more: &[String]) -> anyhow::Result<Duration> {
+        for node in &self.nodes {
+            node.signal("TERM");
+        }
+        for node in &mut self.nodes {
+            node.wait_for_end();
+        }
+        let kind = self.kind.with(more);
+        let begin = Instant::now();
+        let [a, b, c] = NAMES;
+        let start = |name| Starting::new(&kind, name, self.scratch.path());
+        let [a, b, c] = [start(a)?, start(b)?, start(c)?];
+        self.nodes = [a.ready()?, b.ready()?, c.ready()?];
+        Ok(begin.elapsed())
+    }
+
+    /// Of the process that holds most: the largest resident set since it began, in bytes.
+    pub(crate) fn peak_memory_bytes(&self) -> u64 {
+        let peaks = self.processes().into_iter().filter_map(memory::peak_bytes);
+        peaks.max().unwrap_or_default()
+    }
+
+    /// Begins to count the connections of all nodes to the database.
+    pub(crate) fn count_connections(&self) -> anyhow::Result<Census> {
+        Census::start(&self.postgres.url(), self.scratch.path())
     }
 
     /// The nodes: first the one that dies, then those that stay.

@@ -5,11 +5,14 @@
 //! it. It knows MQTT 3.1.1 only, and no more of a node than its command line.
 
 mod bed;
+mod census;
 mod client;
 mod connection;
 mod cpu;
+mod drain;
 mod histogram;
 mod load;
+mod memory;
 mod node;
 mod packet;
 mod peer;
@@ -60,6 +63,15 @@ struct Arguments {
     /// Clients of the reconnect storm.
     #[arg(long, default_value_t = 1000)]
     clients: u32,
+    /// Sessions of the scenario drain.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    sessions: u32,
+    /// Messages that wait for each of them.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    queued: u32,
+    /// Sessions that get the same messages.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    share: u32,
     /// KEY=VALUE for each node; may be repeated.
     #[arg(long)]
     set: Vec<String>,
@@ -80,10 +92,11 @@ enum Scenario {
     Durable,
     Storm,
     Fanout,
+    Drain,
 }
 
 impl Scenario {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Idle,
         Self::Latency,
         Self::Throughput,
@@ -91,6 +104,7 @@ impl Scenario {
         Self::Durable,
         Self::Storm,
         Self::Fanout,
+        Self::Drain,
     ];
 }
 
@@ -104,6 +118,7 @@ impl std::fmt::Display for Scenario {
             Self::Durable => "durable",
             Self::Storm => "storm",
             Self::Fanout => "fanout",
+            Self::Drain => "drain",
         })
     }
 }
@@ -127,6 +142,7 @@ fn main() -> anyhow::Result<()> {
             Scenario::Durable => scenario::durable(&mut bed, &arguments, &mut report)?,
             Scenario::Storm => scenario::storm(&mut bed, &arguments, &mut report)?,
             Scenario::Fanout => scenario::fanout(&mut bed, &arguments, &mut report)?,
+            Scenario::Drain => scenario::drain(&mut bed, &arguments, &mut report)?,
         }
     }
     report.finish()

@@ -1,5 +1,6 @@
 //! The scenarios: which load, and which figures of it go into the table.
 
+mod drain;
 mod durable;
 mod fanout;
 mod idle;
@@ -19,7 +20,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    durable::durable, fanout::fanout, idle::idle, latency::latency, storm::storm,
+    drain::drain, durable::durable, fanout::fanout, idle::idle, latency::latency, storm::storm,
     throughput::throughput, tls::tls,
 };
 
