@@ -62,6 +62,8 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 pub(crate) struct Bed {
     nodes: [Node; 3],
     kind: Kind,
+    /// Settings since the last restart, besides those of `kind`.
+    more: Vec<String>,
     postgres: Postgres,
     peer: Option<Peer>,
     scratch: Scratch,
@@ -90,6 +92,7 @@ impl Bed {
         Ok(Self {
             nodes,
             kind,
+            more: Vec::new(),
             postgres,
             peer: Peer::start(scratch.path())?,
             scratch,
@@ -156,6 +159,13 @@ impl Bed {
         }
     }
 
+    /// The same for all but the first node, and Postgres.
+    pub(crate) fn survivors_meter(&self) -> Meter {
+        let [_, b, c] = &self.nodes;
+        let brokers = vec![b.process(), c.process()];
+        Meter::new(brokers, Some(self.postgres.process()))
+    }
+
     /// Where somebody who looks on can ask the database.
     pub(crate) fn database_url(&self) -> &str {
         &self.kind.database_url
@@ -174,6 +184,7 @@ impl Bed {
         for node in &mut self.nodes {
             node.wait_for_end();
         }
+        self.more = more.to_vec();
         let kind = self.kind.with(more);
         let begin = Instant::now();
         let [a, b, c] = NAMES;
@@ -211,7 +222,7 @@ impl Bed {
         self.starts += 1;
         let name = format!("a{}", self.starts);
         let [a, ..] = &mut self.nodes;
-        *a = Node::start(&self.kind, &name, self.scratch.path())?;
+        *a = Node::start(&self.kind.with(&self.more), &name, self.scratch.path())?;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod client;
 mod connection;
 mod cpu;
 mod drain;
+mod failover;
 mod histogram;
 mod load;
 mod memory;
@@ -54,7 +55,7 @@ struct Arguments {
     /// Seconds measured per round, after one second of warm-up.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
-    /// Messages per second of the scenario latency, and of the second half of tls.
+    /// Messages per second of the scenarios latency and failover, and of the second half of tls.
     #[arg(long, default_value_t = 1000)]
     rate: u32,
     /// Messages under way at full speed with QoS 0.
@@ -72,6 +73,12 @@ struct Arguments {
     /// Sessions that get the same messages.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     share: u32,
+    /// Times that a node is killed in the scenario failover, for each lease.
+    #[arg(long, default_value_t = 10)]
+    kills: u32,
+    /// Leases of the scenario failover, in seconds.
+    #[arg(long, value_delimiter = ',', default_values_t = [5, 2])]
+    leases: Vec<u64>,
     /// KEY=VALUE for each node; may be repeated.
     #[arg(long)]
     set: Vec<String>,
@@ -93,10 +100,11 @@ enum Scenario {
     Storm,
     Fanout,
     Drain,
+    Failover,
 }
 
 impl Scenario {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Idle,
         Self::Latency,
         Self::Throughput,
@@ -105,6 +113,7 @@ impl Scenario {
         Self::Storm,
         Self::Fanout,
         Self::Drain,
+        Self::Failover,
     ];
 }
 
@@ -119,6 +128,7 @@ impl std::fmt::Display for Scenario {
             Self::Storm => "storm",
             Self::Fanout => "fanout",
             Self::Drain => "drain",
+            Self::Failover => "failover",
         })
     }
 }
@@ -143,6 +153,7 @@ fn main() -> anyhow::Result<()> {
             Scenario::Storm => scenario::storm(&mut bed, &arguments, &mut report)?,
             Scenario::Fanout => scenario::fanout(&mut bed, &arguments, &mut report)?,
             Scenario::Drain => scenario::drain(&mut bed, &arguments, &mut report)?,
+            Scenario::Failover => scenario::failover(&mut bed, &arguments, &mut report)?,
         }
     }
     report.finish()

@@ -2,6 +2,7 @@
 
 mod drain;
 mod durable;
+mod failover;
 mod fanout;
 mod idle;
 mod latency;
@@ -20,8 +21,8 @@ use crate::{
 };
 
 pub(crate) use self::{
-    drain::drain, durable::durable, fanout::fanout, idle::idle, latency::latency, storm::storm,
-    throughput::throughput, tls::tls,
+    drain::drain, durable::durable, failover::failover, fanout::fanout, idle::idle,
+    latency::latency, storm::storm, throughput::throughput, tls::tls,
 };
 
 const PAYLOAD_BYTES: usize = 64;
