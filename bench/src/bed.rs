@@ -1,14 +1,20 @@
 //! What a run stands on: Postgres, three nodes, the peer.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 
 use crate::{
     Arguments,
+    census::Census,
     cpu::Meter,
-    node::{self, Kind, Node},
+    memory,
+    node::{self, Kind, Node, Starting},
     peer::Peer,
     postgres::Postgres,
     scratch::Scratch,
@@ -48,11 +54,16 @@ impl std::fmt::Display for Place {
 /// Where publishers and subscribers connect, and what they trust.
 pub(crate) type TlsAddresses = ((SocketAddr, SocketAddr), Trust);
 
+/// The names of the nodes until one is replaced.
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
 /// The servers of a run. They end in the order of the fields.
 #[derive(Debug)]
 pub(crate) struct Bed {
     nodes: [Node; 3],
     kind: Kind,
+    /// Settings since the last restart, besides those of `kind`.
+    more: Vec<String>,
     postgres: Postgres,
     peer: Option<Peer>,
     scratch: Scratch,
@@ -75,11 +86,13 @@ impl Bed {
             database_url: postgres.url(),
             settings: arguments.set.clone(),
         };
+        let [a, b, c] = NAMES;
         let start = |name| Node::start(&kind, name, scratch.path());
-        let nodes = [start("a")?, start("b")?, start("c")?];
+        let nodes = [start(a)?, start(b)?, start(c)?];
         Ok(Self {
             nodes,
             kind,
+            more: Vec::new(),
             postgres,
             peer: Peer::start(scratch.path())?,
             scratch,
@@ -107,6 +120,21 @@ impl Bed {
         }
     }
 
+    /// Where publishers and two subscribers connect: all to one node, or each kind to others.
+    pub(crate) fn fanout_addresses(&self, place: Place) -> Option<(SocketAddr, [SocketAddr; 2])> {
+        let [a, b, c] = self.all_addresses();
+        match place {
+            Place::OneNode => Some((a, [a, a])),
+            Place::Across => Some((a, [b, c])),
+            Place::Peer => None,
+        }
+    }
+
+    /// Those of the nodes.
+    pub(crate) fn all_addresses(&self) -> [SocketAddr; 3] {
+        self.nodes.each_ref().map(Node::address)
+    }
+
     /// The same for TLS, and what the clients trust.
     pub(crate) fn tls_addresses(&self, place: Place) -> anyhow::Result<Option<TlsAddresses>> {
         let [a, b, _] = &self.nodes;
@@ -131,14 +159,56 @@ impl Bed {
         }
     }
 
+    /// The same for all but the first node, and Postgres.
+    pub(crate) fn survivors_meter(&self) -> Meter {
+        let [_, b, c] = &self.nodes;
+        let brokers = vec![b.process(), c.process()];
+        Meter::new(brokers, Some(self.postgres.process()))
+    }
+
+    /// Where somebody who looks on can ask the database.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.kind.database_url
+    }
+
     pub(crate) fn processes(&self) -> Vec<u32> {
         self.nodes.iter().map(Node::process).collect()
     }
 
+    /// Stops all nodes and starts as many with the settings of the run and `more`. Returns how long
+    /// it took from the start of the first until all were ready.
+    pub(crate) fn restart(&mut self, more: &[String]) -> anyhow::Result<Duration> {
+        for node in &self.nodes {
+            node.signal("TERM");
+        }
+        for node in &mut self.nodes {
+            node.wait_for_end();
+        }
+        self.more = more.to_vec();
+        let kind = self.kind.with(more);
+        let begin = Instant::now();
+        let [a, b, c] = NAMES;
+        let start = |name| Starting::new(&kind, name, self.scratch.path());
+        let [a, b, c] = [start(a)?, start(b)?, start(c)?];
+        self.nodes = [a.ready()?, b.ready()?, c.ready()?];
+        Ok(begin.elapsed())
+    }
+
+    /// Of the process that holds most: the largest resident set since it began, in bytes.
+    pub(crate) fn peak_memory_bytes(&self) -> u64 {
+        let peaks = self.processes().into_iter().filter_map(memory::peak_bytes);
+        peaks.max().unwrap_or_default()
+    }
+
+    /// Begins to count the connections of all nodes to the database.
+    pub(crate) fn count_connections(&self) -> anyhow::Result<Census> {
+        Census::start(&self.postgres.url(), self.scratch.path())
+    }
+
     /// The nodes: first the one that dies, then those that stay.
     pub(crate) fn storm_addresses(&self) -> (SocketAddr, [SocketAddr; 2]) {
-        let [a, b, c] = &self.nodes;
-        (a.address(), [b.address(), c.address()])
+        let [a, b, c] = self.all_addresses();
+        (a, [b, c])
     }
 
     /// `kill -9` of the first node.
@@ -152,7 +222,7 @@ impl Bed {
         self.starts += 1;
         let name = format!("a{}", self.starts);
         let [a, ..] = &mut self.nodes;
-        *a = Node::start(&self.kind, &name, self.scratch.path())?;
+        *a = Node::start(&self.kind.with(&self.more), &name, self.scratch.path())?;
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ impl Reader {
         }
         self.filled += count;
         let mut input = self.buffer.get(..self.filled).unwrap_or_default();
-        while let Some(packet) = packet::take(&mut input).map_err(|_| broken())? {
+        while let Some(packet) = packet::take(&mut input)? {
             each(packet)?;
         }
         let rest = input.len();
@@ -77,10 +77,6 @@ impl Reader {
         anyhow::ensure!(answer == Some(true), "refused");
         Ok(())
     }
-}
-
-fn broken() -> anyhow::Error {
-    anyhow::anyhow!("the broker does not send MQTT")
 }
 
 /// A client that is connected.

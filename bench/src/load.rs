@@ -1,6 +1,6 @@
-//! One run of load: publishers, one subscriber to all of them, and what was seen of it.
+//! One run of load: publishers, subscribers to all of them, and what was seen of it.
 //!
-//! The subscriber and each publisher have threads of their own; they meet in the counters of
+//! Each subscriber and each publisher has threads of its own; they meet in the counters of
 //! [`Shared`], of which the run takes the difference between the ends of the measured time.
 
 use std::{
@@ -34,7 +34,8 @@ pub(crate) struct Plan {
     /// Makes names and topics unique.
     pub(crate) run: u32,
     pub(crate) publish_at: SocketAddr,
-    pub(crate) subscribe_at: SocketAddr,
+    /// A subscriber at each.
+    pub(crate) subscribe_at: Vec<SocketAddr>,
     /// All connections by TLS.
     pub(crate) trust: Option<Trust>,
     pub(crate) publishers: u32,
@@ -44,9 +45,9 @@ pub(crate) struct Plan {
     pub(crate) rate: Option<f64>,
     /// Messages each publisher may have without PUBACK at full speed (QoS 1).
     pub(crate) unacknowledged: u64,
-    /// Messages all together may have under way to the subscriber at full speed.
+    /// Messages all together may have under way to each subscriber at full speed.
     pub(crate) undelivered: u64,
-    /// Whether the subscriber's session outlives its connection.
+    /// Whether the subscribers' sessions outlive their connections.
     pub(crate) persistent: bool,
     pub(crate) measured: Duration,
 }
@@ -55,21 +56,25 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct Shared {
     clock: Instant,
+    /// How many subscribers there are.
+    copies: u64,
     /// Measured is what was due from here to `until`, in nanoseconds of the clock.
     since: AtomicU64,
     until: AtomicU64,
     pub(crate) stop: AtomicBool,
     pub(crate) sent: AtomicU64,
     pub(crate) acknowledged: AtomicU64,
+    /// By all subscribers together, as is what follows.
     pub(crate) delivered: AtomicU64,
     /// Given up, so that what is lost does not hold up the rest.
     pub(crate) forgiven: AtomicU64,
 }
 
 impl Shared {
-    fn new() -> Self {
+    fn new(copies: usize) -> Self {
         Self {
             clock: Instant::now(),
+            copies: copies as u64,
             since: AtomicU64::new(u64::MAX),
             until: AtomicU64::new(u64::MAX),
             stop: AtomicBool::new(false),
@@ -89,10 +94,21 @@ impl Shared {
         due >= self.since.load(Relaxed) && due < self.until.load(Relaxed)
     }
 
+    /// How many deliveries of what was sent have not been seen.
+    pub(crate) fn under_way(&self) -> u64 {
+        let delivered = self.delivered.load(std::sync::atomic::Ordering::SeqCst);
+        (self.sent.load(Relaxed) * self.copies).saturating_sub(delivered)
+    }
+
+    /// How many messages each subscriber may still be sent, on average, of `limit`.
+    pub(crate) fn room(&self, limit: u64) -> u64 {
+        let under_way = self.under_way().saturating_sub(self.forgiven.load(Relaxed));
+        limit.saturating_sub(under_way.div_ceil(self.copies.max(1)))
+    }
+
     fn is_settled(&self, qos: u8) -> bool {
         let sent = self.sent.load(Relaxed);
-        let under_way = sent.saturating_sub(self.delivered.load(Relaxed));
-        under_way == 0 && (qos == 0 || self.acknowledged.load(Relaxed) >= sent)
+        self.under_way() == 0 && (qos == 0 || self.acknowledged.load(Relaxed) >= sent)
     }
 
     fn counts(&self) -> [f64; 3] {
@@ -106,16 +122,16 @@ pub(crate) struct Outcome {
     pub(crate) sent_per_second: f64,
     pub(crate) acknowledged_per_second: f64,
     pub(crate) delivered_per_second: f64,
-    /// From when a message was due until it was read by the subscriber.
+    /// From when a message was due until it was read by a subscriber.
     pub(crate) delivery: Histogram,
     /// From when a message was due until its PUBACK was read.
     pub(crate) acknowledgement: Histogram,
-    /// Sent and not delivered in order once, five seconds after the end.
+    /// Deliveries missing, in order and once, five seconds after the end.
     pub(crate) lost: f64,
     /// Delivered again, or after a later one.
     pub(crate) repeated: f64,
     pub(crate) usage: Usage,
-    /// Messages delivered while `usage` was measured.
+    /// Deliveries while `usage` was measured.
     pub(crate) delivered: f64,
 }
 
@@ -123,12 +139,12 @@ struct Threads {
     streams: Vec<TcpStream>,
     senders: Vec<JoinHandle<anyhow::Result<()>>>,
     acknowledged: Vec<JoinHandle<anyhow::Result<Histogram>>>,
-    subscriber: JoinHandle<anyhow::Result<(Histogram, u64)>>,
+    subscribers: Vec<JoinHandle<anyhow::Result<(Histogram, u64)>>>,
 }
 
 /// Runs `plan` and reads `meter` at both ends of the measured time.
 pub(crate) fn run(plan: &Plan, meter: &Meter) -> anyhow::Result<Outcome> {
-    let shared = Arc::new(Shared::new());
+    let shared = Arc::new(Shared::new(plan.subscribe_at.len()));
     let threads = start(plan, &shared)?;
     thread::sleep(WARM_UP);
 
@@ -155,8 +171,10 @@ pub(crate) fn run(plan: &Plan, meter: &Meter) -> anyhow::Result<Outcome> {
     }
     let (acknowledgement, delivery, repeated) = end(threads)?;
     if plan.persistent {
-        let trust = plan.trust.as_ref();
-        Connection::open(plan.subscribe_at, trust, &subscriber_id(plan), true)?; // ends the session
+        for (number, address) in plan.subscribe_at.iter().enumerate() {
+            let id = subscriber_id(plan, number);
+            Connection::open(*address, plan.trust.as_ref(), &id, true)?; // ends the session
+        }
     }
     let per_second = counts.map(|count| count / usage.seconds);
     let [
@@ -165,33 +183,37 @@ pub(crate) fn run(plan: &Plan, meter: &Meter) -> anyhow::Result<Outcome> {
         delivered_per_second,
     ] = per_second;
     let [_, _, delivered] = counts;
-    let [sent, _, arrived] = shared.counts();
     Ok(Outcome {
         sent_per_second,
         acknowledged_per_second,
         delivered_per_second,
         delivery,
         acknowledgement,
-        lost: sent - arrived,
+        lost: shared.under_way() as f64,
         repeated: repeated as f64,
         usage,
         delivered,
     })
 }
 
-fn subscriber_id(plan: &Plan) -> String {
-    format!("bench-{}-subscriber", plan.run)
+fn subscriber_id(plan: &Plan, number: usize) -> String {
+    format!("bench-{}-subscriber-{number}", plan.run)
 }
 
 fn start(plan: &Plan, shared: &Arc<Shared>) -> anyhow::Result<Threads> {
     let topic = format!("bench/{}", plan.run);
     let trust = plan.trust.as_ref();
-    let id = subscriber_id(plan);
-    let mut subscriber =
-        Connection::open(plan.subscribe_at, trust, &id, !plan.persistent).context("subscriber")?;
-    subscriber.subscribe(&format!("{topic}/+"), plan.qos)?;
-    let subscriber = subscriber.patient()?;
-    let mut streams = vec![subscriber.stream.try_clone()?];
+    let mut streams = Vec::new();
+    let mut subscribers = Vec::new();
+    for (number, address) in plan.subscribe_at.iter().enumerate() {
+        let id = subscriber_id(plan, number);
+        let mut subscriber =
+            Connection::open(*address, trust, &id, !plan.persistent).context("subscriber")?;
+        subscriber.subscribe(&format!("{topic}/+"), plan.qos)?;
+        let subscriber = subscriber.patient()?;
+        streams.push(subscriber.stream.try_clone()?);
+        subscribers.push(subscriber);
+    }
     let mut senders = Vec::new();
     let mut acknowledged = Vec::new();
     let mut wakers: Vec<publisher::Waker> = Vec::new();
@@ -208,12 +230,15 @@ fn start(plan: &Plan, shared: &Arc<Shared>) -> anyhow::Result<Threads> {
         acknowledged.push(receiver);
         wakers.push(waker);
     }
-    let subscriber = subscriber::start(subscriber, Arc::clone(shared), wakers);
+    let subscribers = subscribers
+        .into_iter()
+        .map(|subscriber| subscriber::start(subscriber, Arc::clone(shared), wakers.clone()))
+        .collect();
     Ok(Threads {
         streams,
         senders,
         acknowledged,
-        subscriber,
+        subscribers,
     })
 }
 
@@ -231,7 +256,12 @@ fn end(threads: Threads) -> anyhow::Result<(Histogram, Histogram, u64)> {
     for receiver in threads.acknowledged {
         acknowledgement.merge(&joined(receiver).context("publisher")?);
     }
-    let (delivery, repeated) = joined(threads.subscriber).context("subscriber")?;
+    let (mut delivery, mut repeated) = (Histogram::default(), 0);
+    for subscriber in threads.subscribers {
+        let (times, again) = joined(subscriber).context("subscriber")?;
+        delivery.merge(&times);
+        repeated += again;
+    }
     Ok((acknowledgement, delivery, repeated))
 }
 

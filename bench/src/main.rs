@@ -5,10 +5,15 @@
 //! it. It knows MQTT 3.1.1 only, and no more of a node than its command line.
 
 mod bed;
+mod census;
+mod client;
 mod connection;
 mod cpu;
+mod drain;
+mod failover;
 mod histogram;
 mod load;
+mod memory;
 mod node;
 mod packet;
 mod peer;
@@ -50,7 +55,7 @@ struct Arguments {
     /// Seconds measured per round, after one second of warm-up.
     #[arg(long, default_value_t = 8)]
     seconds: u64,
-    /// Messages per second of the scenario latency, and of the second half of tls.
+    /// Messages per second of the scenarios latency and failover, and of the second half of tls.
     #[arg(long, default_value_t = 1000)]
     rate: u32,
     /// Messages under way at full speed with QoS 0.
@@ -59,6 +64,21 @@ struct Arguments {
     /// Clients of the reconnect storm.
     #[arg(long, default_value_t = 1000)]
     clients: u32,
+    /// Sessions of the scenario drain.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    sessions: u32,
+    /// Messages that wait for each of them.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    queued: u32,
+    /// Sessions that get the same messages.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    share: u32,
+    /// Times that a node is killed in the scenario failover, for each lease.
+    #[arg(long, default_value_t = 10)]
+    kills: u32,
+    /// Leases of the scenario failover, in seconds.
+    #[arg(long, value_delimiter = ',', default_values_t = [5, 2])]
+    leases: Vec<u64>,
     /// KEY=VALUE for each node; may be repeated.
     #[arg(long)]
     set: Vec<String>,
@@ -78,16 +98,22 @@ enum Scenario {
     Tls,
     Durable,
     Storm,
+    Fanout,
+    Drain,
+    Failover,
 }
 
 impl Scenario {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Idle,
         Self::Latency,
         Self::Throughput,
         Self::Tls,
         Self::Durable,
         Self::Storm,
+        Self::Fanout,
+        Self::Drain,
+        Self::Failover,
     ];
 }
 
@@ -100,6 +126,9 @@ impl std::fmt::Display for Scenario {
             Self::Tls => "tls",
             Self::Durable => "durable",
             Self::Storm => "storm",
+            Self::Fanout => "fanout",
+            Self::Drain => "drain",
+            Self::Failover => "failover",
         })
     }
 }
@@ -109,7 +138,11 @@ fn main() -> anyhow::Result<()> {
     let mut bed = Bed::start(&arguments)?;
     let mut report = Report::default();
     for scenario in &arguments.only {
-        report.progress(&format!("{scenario}: nodes {:?}", bed.processes()));
+        report.progress(&format!(
+            "{scenario}: nodes {:?}, {}",
+            bed.processes(),
+            bed.database_url()
+        ));
         std::thread::sleep(Duration::from_secs(arguments.pause));
         match scenario {
             Scenario::Idle => scenario::idle(&bed, &mut report)?,
@@ -118,6 +151,9 @@ fn main() -> anyhow::Result<()> {
             Scenario::Tls => scenario::tls(&mut bed, &arguments, &mut report)?,
             Scenario::Durable => scenario::durable(&mut bed, &arguments, &mut report)?,
             Scenario::Storm => scenario::storm(&mut bed, &arguments, &mut report)?,
+            Scenario::Fanout => scenario::fanout(&mut bed, &arguments, &mut report)?,
+            Scenario::Drain => scenario::drain(&mut bed, &arguments, &mut report)?,
+            Scenario::Failover => scenario::failover(&mut bed, &arguments, &mut report)?,
         }
     }
     report.finish()

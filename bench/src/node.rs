@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use crate::process::{self, Process};
 
 /// What all nodes of a run have in common.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Kind {
     /// The program.
     pub(crate) broker: PathBuf,
@@ -20,6 +20,15 @@ pub(crate) struct Kind {
     pub(crate) database_url: String,
     /// Further `KEY=VALUE`.
     pub(crate) settings: Vec<String>,
+}
+
+impl Kind {
+    /// The same with `more` settings, which win.
+    pub(crate) fn with(&self, more: &[String]) -> Self {
+        let mut kind = self.clone();
+        kind.settings.extend_from_slice(more);
+        kind
+    }
 }
 
 /// Where nodes make their own CA and certificate, below their folder.
@@ -43,9 +52,16 @@ pub(crate) struct Node {
     tls_address: SocketAddr,
 }
 
-impl Node {
-    /// Starts one that logs into `folder`, and waits until it is ready.
-    pub(crate) fn start(kind: &Kind, name: &str, folder: &Path) -> anyhow::Result<Self> {
+/// A node that may not take clients yet, killed with this value.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    process: Process,
+    name: String,
+}
+
+impl Starting {
+    /// Starts one that logs into `folder`.
+    pub(crate) fn new(kind: &Kind, name: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut command = process::command(&kind.broker, "KILL", None);
         command.current_dir(folder).arg("serve");
         let own = [
@@ -61,18 +77,33 @@ impl Node {
         for setting in own.iter().chain(&kind.settings) {
             command.args(["--set", setting]);
         }
-        let mut process = Process::start(command, folder.join(format!("{name}.log")))?;
+        Ok(Self {
+            process: Process::start(command, folder.join(format!("{name}.log")))?,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Waits until it takes clients.
+    pub(crate) fn ready(self) -> anyhow::Result<Node> {
+        let Self { mut process, name } = self;
         let (address, tls_address) = process
             .wait_for(|log| {
                 let (tcp, tls) = (listening(log, "tcp")?, listening(log, "tls")?);
                 is_ready(listening(log, "http")?).then_some((tcp, tls))
             })
             .with_context(|| format!("node {name}"))?;
-        Ok(Self {
+        Ok(Node {
             process,
             address,
             tls_address,
         })
+    }
+}
+
+impl Node {
+    /// Starts one that logs into `folder`, and waits until it is ready.
+    pub(crate) fn start(kind: &Kind, name: &str, folder: &Path) -> anyhow::Result<Self> {
+        Starting::new(kind, name, folder)?.ready()
     }
 
     /// Where it speaks MQTT.
@@ -87,6 +118,16 @@ impl Node {
 
     pub(crate) fn process(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Sends it a signal by its name.
+    pub(crate) fn signal(&self, signal: &str) {
+        self.process.signal(signal);
+    }
+
+    /// Waits at most 10 s until it has ended.
+    pub(crate) fn wait_for_end(&mut self) {
+        self.process.wait_for_end();
     }
 
     /// `kill -9`.

@@ -39,6 +39,24 @@ pub(crate) fn connect(client_id: &str, clean_session: bool) -> Vec<u8> {
     out
 }
 
+/// The same with a will of QoS 1 that carries `stamp`.
+pub(crate) fn connect_with_will(
+    client_id: &str,
+    clean_session: bool,
+    topic: &str,
+    stamp: Stamp,
+) -> Vec<u8> {
+    let mut out = vec![0x10];
+    put_length(&mut out, 16 + client_id.len() + topic.len() + STAMP_BYTES);
+    put_string(&mut out, "MQTT");
+    out.put_slice(&[4, u8::from(clean_session) << 1 | 0b0000_1100, 0, 0]);
+    put_string(&mut out, client_id);
+    put_string(&mut out, topic);
+    out.put_u16(STAMP_BYTES as u16);
+    stamp.put(&mut out);
+    out
+}
+
 /// SUBSCRIBE to one filter, with packet identifier 1.
 pub(crate) fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
     let mut out = vec![0x82];
@@ -69,6 +87,14 @@ pub(crate) struct Stamp {
     pub(crate) due: u64,
 }
 
+impl Stamp {
+    fn put(self, out: &mut Vec<u8>) {
+        out.put_u32(self.publisher);
+        out.put_u32(self.number);
+        out.put_u64(self.due);
+    }
+}
+
 /// A PUBLISH of which only packet identifier and stamp change.
 #[derive(Debug)]
 pub(crate) struct Template {
@@ -97,9 +123,7 @@ impl Template {
         if self.qos > 0 {
             out.put_u16(packet_id);
         }
-        out.put_u32(stamp.publisher);
-        out.put_u32(stamp.number);
-        out.put_u64(stamp.due);
+        stamp.put(out);
         out.put_slice(&self.tail);
     }
 }
@@ -114,6 +138,14 @@ pub(crate) struct Packet<'a> {
 /// The stream is not MQTT.
 #[derive(Debug)]
 pub(crate) struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the broker does not send MQTT")
+    }
+}
+
+impl std::error::Error for Broken {}
 
 /// Takes a whole packet off `input`; `None` leaves it as it is.
 pub(crate) fn take<'a>(input: &mut &'a [u8]) -> Result<Option<Packet<'a>>, Broken> {
@@ -202,6 +234,26 @@ mod tests {
             assert_eq!(packet.kind(), PUBLISH);
             assert_eq!(packet.publish(), Some((packet_id, stamp)));
         }
+    }
+
+    #[test]
+    fn a_connect_with_a_will_is_as_long_as_it_says() {
+        let stamp = Stamp {
+            publisher: 1,
+            number: 2,
+            due: 3,
+        };
+        let whole = connect_with_will("me", true, "w/1", stamp);
+        let mut input = whole.as_slice();
+        let packet = take(&mut input).unwrap().unwrap();
+        assert!(input.is_empty());
+        // Clean session, will, QoS 1.
+        assert_eq!(packet.body[..10], *b"\0\x04MQTT\x04\x0e\0\0");
+        assert_eq!(packet.body[10..21], *b"\0\x02me\0\x03w/1\0\x10");
+        assert_eq!(
+            packet.body[21..],
+            [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3]
+        );
     }
 
     #[test]

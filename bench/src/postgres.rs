@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::process::{self, Process};
 
-const USER: Option<&str> = Some("postgres");
+pub(crate) const USER: Option<&str> = Some("postgres");
 
 /// A running server, stopped with this value.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Postgres {
 }
 
 /// The folder of the newest version that Debian has installed, or nothing if `PATH` must do.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()

@@ -96,10 +96,20 @@ impl Process {
 
     /// Sends a signal by its name and waits at most 10 s for the end.
     pub(crate) fn stop(&mut self, signal: &str) {
+        self.signal(signal);
+        self.wait_for_end();
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, signal: &str) {
         let _ = Command::new("kill")
             .arg(format!("-{signal}"))
             .arg(self.id().to_string())
             .status();
+    }
+
+    /// Waits at most 10 s for the end.
+    pub(crate) fn wait_for_end(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));

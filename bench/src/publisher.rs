@@ -53,7 +53,7 @@ struct Progress {
 }
 
 /// Wakes the writing thread of a publisher if it waits.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Waker {
     thread: Thread,
     progress: Arc<Progress>,
@@ -86,11 +86,8 @@ impl Job {
 
     /// How many messages may be sent now.
     fn room(&self, sent: u64) -> u64 {
-        let shared = &self.shared;
-        let gone = shared.delivered.load(SeqCst) + shared.forgiven.load(Relaxed);
-        let under_way = shared.sent.load(Relaxed).saturating_sub(gone);
         // The others count too: what is left is shared.
-        let mut room = self.undelivered.saturating_sub(under_way) / self.publishers;
+        let mut room = self.shared.room(self.undelivered) / self.publishers;
         if self.qos > 0 {
             let waiting = sent.saturating_sub(self.progress.acknowledged.load(SeqCst));
             room = room.min(self.unacknowledged.saturating_sub(waiting));
@@ -176,8 +173,7 @@ impl Job {
                 return room;
             }
             if self.shared.now() - begin > STALLED {
-                let gone = self.shared.delivered.load(SeqCst);
-                let under_way = self.shared.sent.load(Relaxed).saturating_sub(gone);
+                let under_way = self.shared.under_way();
                 self.shared.forgiven.store(under_way, Relaxed);
                 return batch;
             }

@@ -11,14 +11,16 @@ use std::{
 
 use anyhow::Context as _;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     sync::{Barrier, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use crate::{histogram::Histogram, packet};
+use crate::{
+    client::{Client, block_on},
+    histogram::Histogram,
+    packet,
+};
 
 /// How long one attempt may take, and how long to wait before the next.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -54,15 +56,12 @@ struct Back {
     /// Attempts beyond the first.
     repeated: u64,
     /// Held until all are back.
-    _stream: TcpStream,
+    _client: Client,
 }
 
 /// Runs `plan`; `kill` ends the first node and returns when it is gone.
 pub(crate) fn run(plan: Plan, kill: impl FnOnce()) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    block_on(async {
         timeout(LIMIT, storm(plan, kill))
             .await
             .context("not all clients came back within a minute")?
@@ -106,22 +105,23 @@ async fn client(
     turn: Arc<Semaphore>,
 ) -> anyhow::Result<Back> {
     let permit = turn.acquire().await?;
-    let (mut stream, ..) = timeout(ATTEMPT, handshake(plan, number, plan.first))
+    let (mut client, ..) = timeout(ATTEMPT, handshake(plan, number, plan.first))
         .await
         .context("before the storm")?
         .context("before the storm")?;
     drop(permit);
     ready.wait().await;
-    while stream.read_u8().await.is_ok() {}
+    // Until the end; how it ends does not matter.
+    while matches!(client.turn(|_, _| ()).await, Ok(true)) {}
     let addresses = plan.others.iter().cycle().skip(number as usize % 2);
     for (repeated, address) in addresses.enumerate() {
         let attempt = timeout(ATTEMPT, handshake(plan, number, *address)).await;
-        if let Ok(Ok((stream, connack, suback))) = attempt {
+        if let Ok(Ok((client, connack, suback))) = attempt {
             return Ok(Back {
                 connack,
                 suback,
                 repeated: repeated as u64,
-                _stream: stream,
+                _client: client,
             });
         }
         sleep(PAUSE).await;
@@ -134,35 +134,17 @@ async fn handshake(
     plan: Plan,
     number: u32,
     address: SocketAddr,
-) -> anyhow::Result<(TcpStream, Instant, Instant)> {
+) -> anyhow::Result<(Client, Instant, Instant)> {
     let kind = if plan.persistent {
         "persistent"
     } else {
         "clean"
     };
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
     let client_id = format!("storm-{kind}-{number}");
-    stream
-        .write_all(&packet::connect(&client_id, !plan.persistent))
-        .await?;
-    let connack = answer(&mut stream, packet::CONNACK).await?;
-    stream
-        .write_all(&packet::subscribe(&format!("storm/{kind}/{number}"), 1))
-        .await?;
-    let suback = answer(&mut stream, packet::SUBACK).await?;
-    Ok((stream, connack, suback))
-}
-
-async fn answer(stream: &mut TcpStream, kind: u8) -> anyhow::Result<Instant> {
-    let mut buffer = Vec::new();
-    loop {
-        let count = stream.read_buf(&mut buffer).await?;
-        anyhow::ensure!(count > 0, "closed");
-        let mut input = buffer.as_slice();
-        if let Ok(Some(packet)) = packet::take(&mut input) {
-            anyhow::ensure!(packet.kind() == kind && packet.is_success(), "refused");
-            return Ok(Instant::now());
-        }
-    }
+    let connect = packet::connect(&client_id, !plan.persistent);
+    let mut client = Client::open(address, &connect).await?;
+    let connack = Instant::now();
+    let subscribe = packet::subscribe(&format!("storm/{kind}/{number}"), 1);
+    client.ask(&subscribe, packet::SUBACK).await?;
+    Ok((client, connack, Instant::now()))
 }
