@@ -62,6 +62,9 @@ pub trait Store: Send + Sync + 'static {
         claims: &[Claim],
     ) -> Result<Vec<Claimed>, StoreError>;
 
+    /// Those of `clients` whose last claim is one of this node.
+    async fn owned(&self, node: NodeId, clients: &[String]) -> Result<Vec<String>, StoreError>;
+
     /// Makes `batch` durable.
     ///
     /// # Errors

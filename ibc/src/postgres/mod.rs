@@ -149,6 +149,10 @@ impl Store for Postgres {
         on_connection!(self, c => claims::claim(c, (self.names, node), number, claims))
     }
 
+    async fn owned(&self, node: NodeId, clients: &[String]) -> Result<Vec<String>, StoreError> {
+        on_connection!(self, c => session::owned(c, node, clients))
+    }
+
     async fn commit(&self, node: NodeId, batch: &Batch) -> Result<Committed, StoreError> {
         on_connection!(self, c => commits::commit(c, self.names, node, batch))
     }

@@ -24,6 +24,15 @@ const FIND: &str = "
       from session
      where client_key in (select sha256(convert_to(c, 'UTF8')) from unnest($1::text[]) c)";
 
+/// `$1` owner, `$2` clients.
+const OWNED: &str = "
+    select s.client_id
+      from unnest($2::text[]) c (client_id)
+     cross join lateral (
+        select s.client_id, s.owner from session s
+         where s.client_key = sha256(convert_to(c.client_id, 'UTF8')) offset 0) s
+     where s.owner = $1";
+
 /// `$1` owner; per claim: `$2` client, `$3` whether it gets a new session, `$4` expiry in seconds.
 const CLAIM: &str = "
     update session s
@@ -152,6 +161,19 @@ const LOST_OWNERS: &str = "
        and not exists (select 1 from node n where n.incarnation = o.owner
                           and (n.buried_at is null
                                or n.buried_at > clock_timestamp() - $1::bigint * interval '1 second'))";
+
+/// See [`Store::owned`](crate::Store::owned).
+pub(super) async fn owned(
+    c: &mut PgConnection,
+    owner: NodeId,
+    clients: &[String],
+) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar(OWNED)
+        .bind(owner.0)
+        .bind(clients)
+        .fetch_all(c)
+        .await?)
+}
 
 /// Locks the rows of `clients`, which are sorted, and makes those that are missing.
 pub(super) async fn place(c: &mut PgConnection, clients: &[&str]) -> Result<(), sqlx::Error> {

@@ -168,6 +168,10 @@ impl Store for Sqlite {
         write!(self, c => transactions::claim(&mut c, node, claims))
     }
 
+    async fn owned(&self, node: NodeId, clients: &[String]) -> Result<Vec<String>, StoreError> {
+        read!(self, c => session::owned(c, node, clients))
+    }
+
     async fn commit(&self, node: NodeId, batch: &Batch) -> Result<Committed, StoreError> {
         write!(self, c => transactions::commit(&mut c, node, batch))
     }

@@ -18,6 +18,9 @@ const FIND: &str = "
     select id, epoch, owner, expiry_interval, coalesce(expires_at <= ?2, 0)
       from session where client_id = ?1";
 
+/// `?1` client, `?2` owner.
+const IS_OWNED: &str = "select exists (select 1 from session where client_id = ?1 and owner = ?2)";
+
 /// `?1` client, `?2` session, `?3` epoch, `?4` owner, `?5` expiry in seconds, `?6` now.
 const CLAIM: &str = "
     insert into session (client_id, id, epoch, owner, expiry_interval, connected_at)
@@ -78,6 +81,26 @@ const FIND_STRAY: &str = "
     select p.id, not exists (select 1 from session s where s.id = p.id)
              and not exists (select 1 from ended_session e where e.id = p.id)
       from page p where p.id < 1 << 62 order by p.id";
+
+/// See [`Store::owned`](crate::Store::owned).
+pub(super) async fn owned(
+    c: &mut SqliteConnection,
+    owner: NodeId,
+    clients: &[String],
+) -> Result<Vec<String>, StoreError> {
+    let mut owned = Vec::new();
+    for client_id in clients {
+        let is_ours: bool = sqlx::query_scalar(IS_OWNED)
+            .bind(client_id)
+            .bind(owner.0)
+            .fetch_one(&mut *c)
+            .await?;
+        if is_ours {
+            owned.push(client_id.clone());
+        }
+    }
+    Ok(owned)
+}
 
 /// Draws an identifier.
 pub(super) async fn next(c: &mut SqliteConnection, counter: &str) -> Result<i64, StoreError> {

@@ -242,6 +242,20 @@ async fn claims_detachments_and_expiry_at_once_lose_nothing() {
     );
 }
 
+#[tokio::test]
+async fn a_node_owns_what_it_claimed_last() {
+    let url = server::new_database().await;
+    let (a, b) = (postgres(&url).await, postgres(&url).await);
+    let node_a = a.join("a", "1", crate::bed::LEASE).await.unwrap().node;
+    let node_b = b.join("b", "1", crate::bed::LEASE).await.unwrap().node;
+    let claims = ["x", "y", "z"].map(|name| claim(name, 60));
+    a.claim(node_a, number(), &claims).await.unwrap();
+    b.claim(node_b, number(), &[claim("y", 60)]).await.unwrap();
+    let clients = ["z", "nobody", "y", "x"].map(str::to_owned);
+    assert_eq!(a.owned(node_a, &clients).await.unwrap(), ["z", "x"]);
+    assert_eq!(b.owned(node_b, &clients).await.unwrap(), ["y"]);
+}
+
 /// The answer of a claim can be lost with the connection, and the claim made all the same.
 #[tokio::test]
 async fn a_claim_repeated_under_its_number_is_made_once() {

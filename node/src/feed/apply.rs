@@ -6,7 +6,10 @@ use bytes::Bytes;
 use ibc::{NodeId, event::Event};
 use tracing::warn;
 
-use super::{Feed, learn::adopt};
+use super::{
+    Feed,
+    learn::{adopt, disown},
+};
 use crate::{delivery::Publication, telemetry::chain};
 
 impl Feed {
@@ -133,6 +136,7 @@ impl Feed {
         self.rooms.router.poke_all();
         if self.is_learned {
             self.rooms.shutdown.spawn(adopt(Arc::clone(&self.rooms)));
+            self.rooms.shutdown.spawn(disown(Arc::clone(&self.rooms)));
         }
         if let Some(awaited) = &mut self.awaited {
             awaited.remove(&node);

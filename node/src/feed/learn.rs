@@ -153,6 +153,36 @@ impl Feed {
     }
 }
 
+/// Closes the connections of this node whose clients belong to somebody else: the dead node may have
+/// claimed them and told nobody (guarantee G5).
+pub(super) async fn disown(rooms: Arc<Rooms>) {
+    for page in rooms.registry.claims().chunks(PAGE) {
+        let clients: Vec<String> = page.iter().map(|(id, _)| id.as_str().to_owned()).collect();
+        let cluster = &rooms.cluster;
+        let owned = loop {
+            match cluster.databases.store.owned(cluster.node, &clients).await {
+                Ok(owned) => break owned.into_iter().collect::<AHashSet<_>>(),
+                Err(error) if error.is_transient() => {
+                    tokio::select! {
+                        () = tokio::time::sleep(REPEAT) => {}
+                        () = rooms.shutdown.stopped() => return,
+                    }
+                }
+                Err(error) => {
+                    warn!(error = %chain(&error), "owners of clients not read");
+                    return;
+                }
+            }
+        };
+        for (client_id, epoch) in page {
+            if !owned.contains(client_id.as_str()) {
+                info!(%client_id, "client belongs to another node");
+                rooms.registry.disown(client_id, *epoch);
+            }
+        }
+    }
+}
+
 /// Gives to other members what is in the queues of sessions that have ended: a node, perhaps this
 /// one, had chosen them for messages of shared subscriptions before it heard of their end.
 pub(super) async fn adopt(rooms: Arc<Rooms>) {

@@ -150,6 +150,23 @@ impl Registry {
         }
     }
 
+    /// The connections of this node, with their claims.
+    pub(crate) fn claims(&self) -> Vec<(Str, Epoch)> {
+        let clients = self.lock();
+        let claims = clients.iter().flat_map(|(client_id, client)| {
+            let of_client = client.connections.iter();
+            of_client.map(|connection| (client_id.clone(), connection.epoch))
+        });
+        claims.collect()
+    }
+
+    /// Closes the connection with that claim, if it is here: its client belongs to somebody else.
+    pub(crate) fn disown(&self, client_id: &Str, epoch: Epoch) {
+        if let Found::Here(outbox, _) = self.find(client_id, epoch) {
+            outbox.control(Control::Evict { is_resumed: true });
+        }
+    }
+
     /// The number of clients connected here.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
