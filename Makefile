@@ -25,7 +25,7 @@ check: ## formatter, lints, map of the rooms, dependencies
 test: ## every test that this machine can run, with real clients and a private Postgres
 	@deploy/scripts/test
 
-test-compose: ## the compose file with real containers, one of them killed (needs root)
+test-compose: ## the compose file with real containers: a node and Postgres are killed (needs root)
 	@deploy/scripts/test-compose
 
 bench: ## the load scenarios of bench/

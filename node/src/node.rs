@@ -1,16 +1,16 @@
 //! One node: builds the rooms once, passes them on, and stops them in order.
 
+mod drain;
+
 use std::{sync::Arc, time::Duration};
 
 use ibc::{
-    NodeState,
-    event::Event,
     postgres::{Postgres, PostgresOptions},
     sqlite::Sqlite,
 };
-use mqtt::ReasonCode;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tracing::info;
 
 use crate::{
     api,
@@ -87,6 +87,8 @@ impl StartError {
 pub struct Node {
     rooms: Arc<Rooms>,
     shutdown: Shutdown,
+    /// Whoever lets clients in.
+    listeners: TaskTracker,
 }
 
 impl Node {
@@ -152,6 +154,7 @@ impl Node {
             serve_http(http, &rooms, &shutdown)?;
         }
         let pace = Arc::new(Pace::new(rooms.config.listener.accept_rate));
+        let listeners = TaskTracker::new();
         for (kind, bound) in doors {
             let listener = Listener {
                 kind,
@@ -160,70 +163,29 @@ impl Node {
                 shutdown: shutdown.clone(),
                 pace: Arc::clone(&pace),
             };
-            shutdown.spawn(accept_when_ready(bound, listener));
+            shutdown.spawn(accept_when_ready(bound, listener, listeners.token()));
         }
-        Ok(Self { rooms, shutdown })
+        Ok(Self {
+            rooms,
+            shutdown,
+            listeners,
+        })
     }
 
     /// Runs until `stop` returns, then drains; or until the node cannot go on.
     ///
     /// # Errors
     ///
-    /// Why it cannot go on.
+    /// Why it cannot go on, or what it had to leave to others.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
         tokio::select! {
             () = stop => {}
             failure = self.shutdown.failed() => return Err(failure),
         }
         tokio::select! {
-            () = self.drain() => Ok(()),
+            drained = self.drain() => drained,
             failure = self.shutdown.failed() => Err(failure),
         }
-    }
-
-    /// Lets all clients go at a bounded rate, writes what is left, and leaves the cluster.
-    async fn drain(&self) {
-        let rooms = &self.rooms;
-        info!(
-            clients = rooms.registry.len(),
-            rate = rooms.config.drain.rate,
-            "draining"
-        );
-        self.shutdown.drain();
-        rooms.cluster.set_state(NodeState::Draining);
-        // [MQTT-4.13.1-1] Elsewhere is another node, if there is one.
-        let has_peers = !rooms.cluster.outgoing.peers().is_empty();
-        let reason = if has_peers {
-            ReasonCode::UseAnotherServer
-        } else {
-            ReasonCode::ServerShuttingDown
-        };
-        let tick = Duration::from_millis(10);
-        let mut budget = 0.0_f64;
-        while rooms.registry.len() > 0 {
-            budget = (budget + f64::from(rooms.config.drain.rate) * tick.as_secs_f64()).min(1e6);
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "between 0 and 1e6"
-            )]
-            let most = budget as usize;
-            if most > 0 {
-                rooms.registry.close_some(most, reason);
-                budget = budget.fract();
-            }
-            tokio::time::sleep(tick).await;
-        }
-        let cluster = &rooms.cluster;
-        let ticket = cluster.durable.everything();
-        let farewell = cluster.outgoing.broadcast(&Event::Buried(cluster.node));
-        cluster.progress.reach(ticket.and(farewell)).await;
-        self.shutdown.stop();
-        self.shutdown.finished().await;
-        if let Err(error) = cluster.databases.store.leave(cluster.node).await {
-            warn!(error = %chain(&error), "membership not ended, the lease will run out");
-        }
-        info!("stopped");
     }
 }
 
@@ -322,8 +284,9 @@ fn serve_http(http: Bound, rooms: &Arc<Rooms>, shutdown: &Shutdown) -> Result<()
     Ok(())
 }
 
-/// Until it takes clients a node refuses them, so that a load balancer tries the next one.
-async fn accept_when_ready(bound: Bound, listener: Listener) {
+/// Until it takes clients a node refuses them, so that a load balancer tries the next one; as soon as
+/// `_token` is dropped it does so again.
+async fn accept_when_ready(bound: Bound, listener: Listener, _token: TaskTrackerToken) {
     let shutdown = listener.shutdown.clone();
     tokio::select! {
         () = listener.rooms.cluster.membership.joined() => {}

@@ -1,10 +1,10 @@
 //! SIGTERM: a node leaves without loss.
 
-use harness::{Builder, Client, Cluster, Event, message};
+use harness::{Builder, Client, Cluster, Database, Event, Options, TestNode, message};
 use mqtt::{ProtocolVersion, Qos, ReasonCode};
 use tokio::task::JoinSet;
 
-use crate::load::Load;
+use crate::{load::Load, road::Road};
 
 /// A subscriber that goes to `elsewhere` when it is sent away, until it has everything.
 async fn subscriber(
@@ -134,4 +134,95 @@ async fn a_stopped_node_releases_its_sessions_at_once() {
     // Its name is free again at once.
     cluster.nodes[0].restart().await;
     cluster.assert_healthy();
+}
+
+async fn node_by(road: &Road, name: &str, settings: &[&str]) -> TestNode {
+    TestNode::launch(Options {
+        name: name.to_owned(),
+        database_url: road.url(),
+        settings: settings.iter().map(ToString::to_string).collect(),
+        ..Options::default()
+    })
+    .await
+}
+
+/// The database does not come back: the node says what it leaves, and ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn draining_ends_when_the_database_stays_away() {
+    let database = Database::create().await;
+    let (road, direct) = (Road::to(&database).await, Road::to(&database).await);
+    let settings = ["drain.timeout=1s", "cluster.lease=2s"];
+    let mut a = node_by(&road, "a", &settings).await;
+    let b = node_by(&direct, "b", &settings).await;
+    let stored = |node: &TestNode, id: &str| node.builder(id).persistent(1000);
+    let mut subscriber = stored(&a, "subscriber").connect().await;
+    subscriber.subscribe("t", Qos::ExactlyOnce).await;
+    let subscriber = subscriber.disconnect().await;
+    let mut publisher = stored(&a, "publisher").connect().await;
+    for number in 0..10 {
+        publisher
+            .publish("t", number.to_string(), Qos::ExactlyOnce)
+            .await;
+    }
+
+    road.is_open.send_replace(false);
+    // This one cannot be acknowledged.
+    publisher.start(message("t", "10", Qos::ExactlyOnce)).await;
+    a.terminate();
+    publisher.closed_with(ReasonCode::UseAnotherServer).await;
+    assert_eq!(publisher.session.unacknowledged(), 1);
+    let publisher = publisher.vanish().await;
+    let status = a.ended().await;
+    assert_eq!(status.code(), Some(1));
+    let log = a.output();
+    let last = log.lines().last().unwrap();
+    assert!(
+        last.contains("drain.timeout") && last.contains("sessions not released: 1"),
+        "{last}"
+    );
+
+    let publisher = stored(&b, "publisher").resume(publisher);
+    let mut publisher = publisher.connect_eventually().await;
+    assert!(publisher.session_present());
+    publisher.settle().await;
+    let subscriber = stored(&b, "subscriber").resume(subscriber);
+    let mut subscriber = subscriber.connect_eventually().await;
+    assert!(subscriber.session_present());
+    let expected: Vec<String> = (0..=10).map(|number| number.to_string()).collect();
+    assert_eq!(subscriber.recv_texts(11).await, expected);
+    subscriber.assert_silent().await;
+}
+
+/// It comes back in time: nothing is left behind, long before the lease would have run out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn draining_waits_for_a_database_that_comes_back() {
+    let database = Database::create().await;
+    let (road, direct) = (Road::to(&database).await, Road::to(&database).await);
+    let settings = ["cluster.lease=5min"];
+    let mut a = node_by(&road, "a", &settings).await;
+    let b = node_by(&direct, "b", &settings).await;
+    let mut client = a.builder("client").persistent(1000).connect().await;
+    client.subscribe("t", Qos::AtLeastOnce).await;
+    road.is_open.send_replace(false);
+    a.terminate();
+    client.closed_with(ReasonCode::UseAnotherServer).await;
+    tokio::time::sleep(harness::SILENCE).await;
+    road.is_open.send_replace(true);
+    assert_eq!(a.ended().await.code(), Some(0));
+    let client = b.builder("client").persistent(1000).connect().await;
+    assert!(client.session_present());
+}
+
+/// Whoever has connected and says nothing is not waited for.
+#[tokio::test]
+async fn a_silent_connection_does_not_keep_a_node() {
+    let mut node = TestNode::start_with(&["mqtt.connect_timeout=10min"]).await;
+    let silent = tokio::net::TcpStream::connect(node.tcp()).await.unwrap();
+    harness::eventually("it is accepted", async || {
+        let metrics = node.metrics().await;
+        (metrics.sum("causeway_connections_total", &[]) > 0.0).then_some(())
+    })
+    .await;
+    node.stop().await;
+    drop(silent);
 }

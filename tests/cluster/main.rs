@@ -12,6 +12,7 @@
 )]
 
 mod auth;
+mod crowd;
 mod drain;
 mod everyone;
 mod exactly_once;
@@ -24,6 +25,7 @@ mod rejoin;
 mod restart;
 mod retained;
 mod road;
+mod rolling;
 mod routes;
 mod share;
 mod wills;

@@ -1,6 +1,6 @@
 //! Holds `docs/conformance.md` against the specifications and against the tests: every normative
 //! statement is listed, every one for a server has a test, every test is there and says so, and
-//! nothing refers to a statement that does not exist.
+//! nothing refers to a statement that does not exist. And the tests that `docs/guarantees.md` names.
 
 #![allow(
     clippy::indexing_slicing,
@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod guarantees;
 mod list;
 mod numbers;
 mod source;

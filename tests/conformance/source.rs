@@ -85,10 +85,14 @@ impl Items {
         let Some(text) = self.0.get(name) else {
             return false;
         };
-        // A test of `everywhere!` is a function of the site, and perhaps of settings.
+        // A test of `everywhere!` is a function of the site, and perhaps of settings; one of the crate `ibc`
+        // of a bed.
         let of_site = text
             .split_once(&format!("async fn {name}("))
-            .is_some_and(|(_, rest)| rest.trim_start().starts_with("site"));
+            .is_some_and(|(_, rest)| {
+                let rest = rest.trim_start();
+                rest.starts_with("site") || rest.starts_with("bed: Bed)")
+            });
         of_site || text.contains("#[test]") || text.contains("#[tokio::test")
     }
 

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use tokio::net::TcpSocket;
+
 use crate::{Builder, Client, Database, Nginx, Options, TestNode};
 
 /// A cluster. Node 0 is "a", node 1 is "b" and so on.
@@ -12,6 +14,8 @@ pub struct Cluster {
     /// The load balancer, after [`Self::balance`].
     pub nginx: Option<Nginx>,
     settings: Vec<String>,
+    /// They keep the addresses of nodes that do not run from being given to others.
+    places: Vec<TcpSocket>,
     /// Its database; dropped last.
     pub database: Database,
 }
@@ -28,6 +32,7 @@ impl Cluster {
             nodes: Vec::new(),
             nginx: None,
             settings: settings.iter().map(ToString::to_string).collect(),
+            places: Vec::new(),
             database: Database::create().await,
         };
         for index in 0..count {
@@ -44,6 +49,34 @@ impl Cluster {
     /// Three nodes that understand PROXY protocol, and nginx in front of them.
     pub async fn balanced() -> Self {
         let mut cluster = Self::start_with(3, &["listener.proxy_protocol=auto"]).await;
+        cluster.balance().await;
+        cluster
+    }
+
+    /// nginx in front of `places` for nodes, and nodes at the first `running` of them. The address of
+    /// a place stays the same, whether or not its node runs ([`TestNode::restart_in_place`]).
+    ///
+    /// # Panics
+    ///
+    /// If a node does not get ready.
+    pub async fn placed(places: usize, running: usize, settings: &[&str]) -> Self {
+        let mut cluster = Self::start_with(0, settings).await;
+        cluster
+            .settings
+            .push("listener.proxy_protocol=on".to_owned());
+        for index in 0..places {
+            let place = TcpSocket::new_v4().unwrap();
+            // With this, and as long as it does not listen, the node can bind the address, too.
+            place.set_reuseaddr(true).unwrap();
+            place.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let address = place.local_addr().unwrap();
+            let node = TestNode::prepare_at(address, cluster.options(index));
+            cluster.nodes.push(node);
+            cluster.places.push(place);
+        }
+        for node in cluster.nodes.iter_mut().take(running) {
+            node.restart_in_place().await;
+        }
         cluster.balance().await;
         cluster
     }

@@ -59,12 +59,18 @@ impl TestNode {
     /// A node that is not started yet.
     pub(crate) fn prepare(options: Options) -> Self {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::prepare_at(nowhere, options)
+    }
+
+    /// The same; [`Self::restart_in_place`] starts it with MQTT at `tcp`.
+    pub(crate) fn prepare_at(tcp: SocketAddr, options: Options) -> Self {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             options,
             scratch: Arc::new(Scratch::new("node")),
             process: None,
             starts: 0,
-            tcp: nowhere,
+            tcp,
             http: nowhere,
         }
     }

@@ -238,7 +238,7 @@ fn numbers(config: &Config) -> Vec<Number> {
     numbers
 }
 
-fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Duration>); 5] {
+fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Duration>); 6] {
     let second = Duration::from_secs(1);
     [
         ("cluster.lease", config.cluster.lease, second..=second * 300),
@@ -256,6 +256,11 @@ fn durations(config: &Config) -> [(&'static str, Duration, RangeInclusive<Durati
             "mqtt.publish_burst",
             config.mqtt.publish_burst,
             Duration::from_millis(10)..=second * 3600,
+        ),
+        (
+            "drain.timeout",
+            config.drain.timeout,
+            second..=second * 3600,
         ),
         (
             "sys.interval",

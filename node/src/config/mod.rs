@@ -15,7 +15,7 @@ mod store;
 mod sys;
 mod tls;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -133,11 +133,19 @@ impl From<Bind> for String {
 pub struct Drain {
     /// Clients sent away per second after SIGTERM, 1 to 1 000 000.
     pub rate: u32,
+    /// How long a node whose clients have all been sent away waits for the database to take what is
+    /// left, 1 s to 1 h. Then it ends with exit code 1: sessions that are not released can be had
+    /// when its lease has run out.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
 }
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { rate: 1000 }
+        Self {
+            rate: 1000,
+            timeout: Duration::from_secs(30),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     sync::watch,
-    time::{Instant, timeout_at},
+    time::{Instant, error::Elapsed, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
@@ -62,8 +62,7 @@ pub(crate) async fn serve_tcp(
     let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
     let mut input = BytesMut::new();
     let header = proxy::read_header(&mut stream, &mut input, &mut peer, &rooms);
-    let header = timeout_at(deadline, header).await;
-    match header {
+    match in_time(deadline, &rooms, header).await {
         Ok(Some(())) => {
             let transport = Transport::new(Stream::Tcp(stream), input, seat);
             serve(transport, peer, deadline, rooms).await;
@@ -84,8 +83,7 @@ pub(crate) async fn serve_layered(
     let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
     // Boxed: a handshake needs much memory, which the connection after it does not.
     let layers = Box::pin(layers::build(stream, acceptor, &mut peer, &rooms));
-    let layers = timeout_at(deadline, layers).await;
-    match layers {
+    match in_time(deadline, &rooms, layers).await {
         Ok(Some(stream)) => {
             let transport = Transport::new(stream, BytesMut::new(), seat);
             serve(transport, peer, deadline, rooms).await;
@@ -102,6 +100,19 @@ pub(crate) async fn serve_unix(stream: UnixStream, seat: Seat, rooms: Arc<Rooms>
     serve(transport, Peer::new(Kind::Unix, None), deadline, rooms).await;
 }
 
+/// What a connection begins with, if it comes until `deadline`; nothing if the connection is over,
+/// or the node: a node that stops does not wait for those who have said nothing yet.
+async fn in_time<T>(
+    deadline: Instant,
+    rooms: &Rooms,
+    beginning: impl Future<Output = Option<T>>,
+) -> Result<Option<T>, Elapsed> {
+    tokio::select! {
+        begun = timeout_at(deadline, beginning) => begun,
+        () = rooms.shutdown.stopped() => Ok(None),
+    }
+}
+
 fn late(peer: &Peer, rooms: &Rooms) {
     rooms.metrics.reject_packet("connect_timeout");
     debug!(%peer, "no CONNECT in time");
@@ -112,7 +123,8 @@ async fn serve<S>(mut transport: Transport<S>, peer: Peer, deadline: Instant, ro
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let opened = timeout_at(deadline, opening::open(&mut transport, &peer, &rooms)).await;
+    let opening = opening::open(&mut transport, &peer, &rooms);
+    let opened = in_time(deadline, &rooms, opening).await;
     let Ok(Some(mut opened)) = opened else {
         if opened.is_err() {
             late(&peer, &rooms);
@@ -120,8 +132,10 @@ where
         transport.part().await;
         return;
     };
-    let authenticated =
-        authentication::authenticate(&mut transport, &mut opened, &peer, deadline, &rooms).await;
+    let authenticated = tokio::select! {
+        authenticated = authentication::authenticate(&mut transport, &mut opened, &peer, deadline, &rooms) => authenticated,
+        () = rooms.shutdown.stopped() => None,
+    };
     let Some(authenticated) = authenticated else {
         return;
     };

@@ -65,7 +65,9 @@ impl Listener {
                 Ok((stream, address)) => self.serve_tcp(stream, address),
                 Err(error) => pause(&error).await,
             }
-            self.pace.wait().await;
+            if !self.goes_on().await {
+                return;
+            }
         }
     }
 
@@ -79,7 +81,17 @@ impl Listener {
                 Ok((stream, _)) => self.serve_unix(stream),
                 Err(error) => pause(&error).await,
             }
-            self.pace.wait().await;
+            if !self.goes_on().await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the next connection may be accepted; false if the node drains before.
+    async fn goes_on(&self) -> bool {
+        tokio::select! {
+            () = self.pace.wait() => true,
+            () = self.shutdown.draining() => false,
         }
     }
 

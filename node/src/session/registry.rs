@@ -1,6 +1,9 @@
 //! Who is connected here, under which claim.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use ahash::{AHashMap, AHashSet};
 use ibc::{Claim, Claimed, Epoch};
@@ -20,6 +23,8 @@ pub(crate) struct Registry {
     /// Clients of whom a connection is being made.
     turns: Arc<Turns>,
     changed: watch::Sender<()>,
+    /// No claim begins any more.
+    is_sealed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -41,6 +46,7 @@ impl Default for Registry {
             clients: Mutex::default(),
             turns: Arc::default(),
             changed: watch::Sender::new(()),
+            is_sealed: AtomicBool::new(false),
         }
     }
 }
@@ -67,7 +73,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ClaimError`] if the database does not answer; then nothing is registered.
+    /// [`ClaimError`] if the database does not answer, or after [`Registry::seal`]; then nothing is
+    /// registered.
     pub(crate) async fn claim(
         &self,
         cluster: &Cluster,
@@ -75,7 +82,14 @@ impl Registry {
         claim: Claim,
         outbox: &Arc<Outbox>,
     ) -> Result<Claimed, ClaimError> {
-        self.lock().entry(client_id.clone()).or_default().claiming += 1;
+        {
+            let mut clients = self.lock();
+            // Inside of the lock: whoever seals and then finds nobody here knows that nobody comes.
+            if self.is_sealed.load(Ordering::Relaxed) {
+                return Err(ClaimError::Unavailable);
+            }
+            clients.entry(client_id.clone()).or_default().claiming += 1;
+        }
         let claimed = cluster.claim(claim).await;
         let mut clients = self.lock();
         let client = clients.entry(client_id.clone()).or_default();
@@ -165,6 +179,11 @@ impl Registry {
         if let Found::Here(outbox, _) = self.find(client_id, epoch) {
             outbox.control(Control::Evict { is_resumed: true });
         }
+    }
+
+    /// Lets nobody in from now on. Whoever has begun to claim is counted by [`Registry::len`].
+    pub(crate) fn seal(&self) {
+        self.is_sealed.store(true, Ordering::Relaxed);
     }
 
     /// The number of clients connected here.
