@@ -80,3 +80,39 @@ async fn what_needs_the_database_waits_and_is_told_in_the_end() {
     .await;
     node.assert_healthy();
 }
+
+/// What is for other nodes fills a bounded place in memory; QoS 0 beyond it is dropped and counted,
+/// and nobody else stands still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_for_other_nodes_stops_nobody() {
+    const MESSAGES: usize = 400;
+    let database = Database::create().await;
+    let (road, direct) = (Road::to(&database).await, Road::to(&database).await);
+    let launch = async |name: &str, road: &Road| {
+        TestNode::launch(Options {
+            name: name.to_owned(),
+            database_url: road.url(),
+            settings: vec!["cluster.lease=5min".to_owned()],
+            ..Options::default()
+        })
+        .await
+    };
+    let (mut a, b) = (launch("a", &road).await, launch("b", &direct).await);
+    let mut far = b.client("far").await;
+    far.subscribe("t", Qos::AtMostOnce).await;
+    let mut near = a.client("near").await;
+    near.subscribe("u", Qos::AtMostOnce).await;
+    let mut publisher = a.client("publisher").await;
+    road.is_open.send_replace(false);
+    for _ in 0..MESSAGES {
+        let payload = vec![0_u8; 256 * 1024];
+        publisher.publish("t", payload, Qos::AtMostOnce).await;
+    }
+    publisher.publish("u", "local", Qos::AtMostOnce).await;
+    assert_eq!(near.recv().await.message.text(), "local");
+    near.ping().await;
+    let metrics = a.metrics().await;
+    let dropped = metrics.sum("causeway_messages_dropped_total", &[]);
+    assert!(dropped > 100.0 && dropped < MESSAGES as f64, "{dropped}");
+    a.assert_healthy();
+}

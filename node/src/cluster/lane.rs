@@ -364,6 +364,7 @@ async fn commit(cluster: &Cluster, batch: &Batch, shutdown: &Shutdown) -> Option
             }
             Err(error @ (StoreError::Unreachable(_) | StoreError::Disk { .. })) => {
                 cluster.outage.begin(Witness::Lane, &error);
+                cluster.progress.nudge();
                 cluster.metrics.commit_retries.inc();
             }
             Err(error @ (StoreError::Refused(_) | StoreError::Corrupt { .. })) => {

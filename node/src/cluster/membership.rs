@@ -114,7 +114,10 @@ pub(super) async fn run(
                 shutdown.fail(Failure::Fenced);
                 return;
             }
-            Err(error) => cluster.outage.begin(Witness::Lease, &error),
+            Err(error) => {
+                cluster.outage.begin(Witness::Lease, &error);
+                cluster.progress.nudge();
+            }
         }
     }
 }

@@ -268,6 +268,8 @@ impl Cluster {
     /// be read for longer: so QoS 0, PINGREQ and what subscribers acknowledge go on while the database
     /// takes nothing, and one that publishes waits for something after one read.
     pub(crate) fn has_room(&self, stake: Stake) -> bool {
-        !self.durable.is_full(stake) && !self.outgoing.is_full()
+        // Without an outage QoS 0 for other nodes is held back rather than dropped.
+        let may_drop = stake == Stake::Nothing && self.outage.is_on();
+        !self.durable.is_full(stake) && (may_drop || !self.outgoing.is_full())
     }
 }

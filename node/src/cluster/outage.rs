@@ -16,6 +16,8 @@ use crate::telemetry::chain;
 pub(super) enum Witness {
     /// What must be durable. Repeats one batch until it succeeds.
     Lane,
+    /// What goes to other nodes. Repeats until it succeeds, too.
+    Frames,
     /// The lease. So small a change may succeed while the lane is refused room.
     Lease,
 }
@@ -30,7 +32,7 @@ pub(crate) struct Outage {
 #[derive(Default)]
 struct State {
     /// By [`Witness`].
-    is_failing: [bool; 2],
+    is_failing: [bool; 3],
     since: Option<Instant>,
 }
 
@@ -71,7 +73,7 @@ impl Outage {
     pub(super) fn end(&self, witness: Witness) {
         let mut state = self.lock();
         state.set(witness, false);
-        if state.is_failing == [false; 2]
+        if state.is_failing == [false; 3]
             && let Some(since) = state.since.take()
         {
             self.gauge.set(0);
@@ -85,9 +87,10 @@ impl Outage {
 
 impl State {
     fn set(&mut self, witness: Witness, is_failing: bool) {
-        let [lane, lease] = &mut self.is_failing;
+        let [lane, frames, lease] = &mut self.is_failing;
         match witness {
             Witness::Lane => *lane = is_failing,
+            Witness::Frames => *frames = is_failing,
             Witness::Lease => *lease = is_failing,
         }
     }

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use super::{
     Cluster, Ticket,
+    outage::Witness,
     stream::{Stream, Worth},
 };
 use crate::{
@@ -356,11 +357,17 @@ pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
                 shutdown.fail(Failure::Fenced);
                 return;
             }
-            warn!(error = %chain(&error), "frames not forwarded, will repeat");
+            if error.is_transient() {
+                cluster.outage.begin(Witness::Frames, &error);
+                cluster.progress.nudge();
+            } else {
+                warn!(error = %chain(&error), "frames not forwarded, will repeat");
+            }
             cluster.metrics.commit_retries.inc();
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
+        cluster.outage.end(Witness::Frames);
         cluster
             .metrics
             .frames_sent
