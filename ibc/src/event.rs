@@ -146,6 +146,8 @@ pub struct Sender {
     pub epoch: Epoch,
     /// Whether it may have been sent before: DUP, or a Will.
     pub is_repeated: bool,
+    /// Tells messages with one packet identifier apart; the same at every node.
+    pub digest: u64,
 }
 
 /// See [`Event::MemberAdded`].
@@ -321,6 +323,7 @@ impl Event {
                 frame.put_u16(sender.packet_id);
                 frame.put_i64(sender.epoch.0);
                 frame.put_u8(u8::from(sender.is_repeated));
+                frame.put_u64(sender.digest);
             }
             Self::Released { session, packet_id } => {
                 frame.put_i64(session.0);
@@ -399,6 +402,7 @@ impl Event {
                 packet_id: r.u16()?,
                 epoch: Epoch(r.i64()?),
                 is_repeated: r.u8()? != 0,
+                digest: r.u64()?,
             }),
             26 => Self::Released {
                 session: SessionId(r.i64()?),

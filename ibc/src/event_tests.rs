@@ -115,6 +115,7 @@ pub(crate) fn every_kind() -> Vec<Event> {
             packet_id: 2,
             epoch: Epoch(3),
             is_repeated: true,
+            digest: 4,
         }),
         Event::Released {
             session: SessionId(1),

@@ -92,7 +92,7 @@ pub(super) async fn run(
 ) {
     let lease = cluster.membership.lease;
     let mut renewal = tokio::time::interval(lease / 3);
-    renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut is_first = true;
     loop {
         tokio::select! {

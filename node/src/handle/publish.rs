@@ -58,7 +58,8 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
             ticket = cx.rooms.cluster.durable.everything();
         }
         if cx.session.received_before.contains(&packet_id) {
-            ticket = ticket.and(route_again(cx, message, sender(cx, packet_id, true)));
+            let sender = sender(cx, packet_id, true, &message);
+            ticket = ticket.and(route_again(cx, message, sender));
         }
         owe(cx, ticket, qos, packet_id, ReasonCode::Success);
         return Ok(());
@@ -73,7 +74,7 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
     if qos == Qos::ExactlyOnce {
         cx.session.received.insert(packet_id);
         if cx.session.is_stored {
-            let sender = sender(cx, packet_id, dup);
+            let sender = sender(cx, packet_id, dup, &message);
             let (session, packet_id) = (cx.session.id, packet_id.get());
             origin.received = Some(ibc::ReceivedId { session, packet_id });
             origin.sender = Some(sender);
@@ -143,13 +144,34 @@ fn refusal(cx: &mut Context<'_>, message: &mqtt::Message) -> Option<ReasonCode> 
 }
 
 /// By what the nodes know a QoS 2 message of a stored session again.
-const fn sender(cx: &Context<'_>, packet_id: PacketId, is_repeated: bool) -> Sender {
+fn sender(
+    cx: &Context<'_>,
+    packet_id: PacketId,
+    is_repeated: bool,
+    message: &mqtt::Message,
+) -> Sender {
     Sender {
+        digest: digest(message),
         session: cx.session.id,
         packet_id: packet_id.get(),
         epoch: cx.session.epoch,
         is_repeated,
     }
+}
+
+/// Tells messages apart that come with one packet identifier, one after the other, by topic, length,
+/// beginning and end (FNV-1a, because all nodes must find the same).
+fn digest(message: &mqtt::Message) -> u64 {
+    const ENDS: usize = 1024;
+    let payload = &message.payload;
+    let length = payload.len().to_be_bytes();
+    let first = payload.iter().take(ENDS);
+    let last = payload.iter().rev().take(ENDS);
+    let topic = message.topic_name.as_str().as_bytes().iter();
+    let bytes = topic.chain(&length).chain(first).chain(last);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn route_again(cx: &mut Context<'_>, message: mqtt::Message, sender: Sender) -> Ticket {

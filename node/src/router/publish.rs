@@ -41,6 +41,7 @@ impl Origin {
             packet_id: 0,
             epoch: key.epoch,
             is_repeated: true,
+            digest: 0,
         };
         Self {
             received: None,

@@ -20,10 +20,16 @@ type Key = (SessionId, u16);
 #[derive(Default)]
 pub(super) struct Seen(Mutex<Generations>);
 
+#[derive(Clone, Copy)]
+struct Known {
+    epoch: Epoch,
+    digest: u64,
+}
+
 #[derive(Default)]
 struct Generations {
-    young: AHashMap<Key, Epoch>,
-    old: AHashMap<Key, Epoch>,
+    young: AHashMap<Key, Known>,
+    old: AHashMap<Key, Known>,
 }
 
 impl Seen {
@@ -36,14 +42,17 @@ impl Seen {
         let key = (sender.session, sender.packet_id);
         let mut seen = self.lock();
         let known = seen.young.get(&key).or_else(|| seen.old.get(&key));
-        if let Some(epoch) = known
+        if let Some(known) = known
+            // Or the word that the identifier was released is lost.
+            && sender.digest == known.digest
             // An earlier connection sent it first, and its node was slow to tell.
-            && (sender.is_repeated || sender.epoch < *epoch)
+            && (sender.is_repeated || sender.epoch < known.epoch)
         {
             return false;
         }
         seen.old.remove(&key);
-        seen.young.insert(key, sender.epoch);
+        let (epoch, digest) = (sender.epoch, sender.digest);
+        seen.young.insert(key, Known { epoch, digest });
         if seen.young.len() >= MOST {
             seen.old = std::mem::take(&mut seen.young);
         }
@@ -69,7 +78,23 @@ mod tests {
             packet_id,
             epoch: Epoch(epoch),
             is_repeated,
+            digest: 1,
         }
+    }
+
+    #[test]
+    fn a_message_with_the_same_identifier_is_another_one() {
+        let seen = Seen::default();
+        assert!(seen.is_new(&sender(1, 5, false)));
+        let other = Sender {
+            digest: 2,
+            ..sender(1, 6, true)
+        };
+        assert!(
+            seen.is_new(&other),
+            "the release was lost, and then the first try"
+        );
+        assert!(!seen.is_new(&other));
     }
 
     #[test]
