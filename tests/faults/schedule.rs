@@ -14,6 +14,8 @@ const CALM: (u64, u64) = (1000, 2000);
 /// Attempts to draw a fault that goes together with the others.
 const ATTEMPTS: usize = 20;
 
+/// Until what was stopped runs again.
+const START: Duration = Duration::from_secs(1);
 /// How long an upgrade takes, about.
 const UPGRADE: Duration = Duration::from_secs(12);
 
@@ -165,7 +167,7 @@ fn draw_beside(
         let (fault, lasts) = draw(random, lease, wish);
         let planned = Planned { at, lasts, fault };
         let is_possible = others.iter().all(|other| {
-            let is_apart = other.end() < planned.at || planned.end() < other.at;
+            let is_apart = other.end() + START < planned.at;
             is_apart || other.fault.goes_with(&planned.fault)
         });
         is_possible.then_some(planned)
