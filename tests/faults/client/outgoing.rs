@@ -62,6 +62,7 @@ impl Client {
             topic: publishing.topics[topic].clone(),
             qos: publishing.qos,
             is_retained: publishing.is_retained,
+            padding: self.random.below(PADDING),
             is_released: false,
         };
         self.send(line, &outgoing, false, false);
@@ -85,7 +86,7 @@ impl Client {
             is_repeated,
         };
         self.note(line.number, what);
-        let padding = self.random.below(PADDING);
+        let padding = outgoing.padding;
         let MessageId { publisher, number } = &outgoing.message;
         let payload = format!("{publisher}:{number} {}", ".".repeat(padding));
         line.wire.queue(&Packet::Publish(Publish {

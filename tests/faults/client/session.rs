@@ -13,6 +13,8 @@ pub struct Outgoing {
     pub topic: String,
     pub qos: Qos,
     pub is_retained: bool,
+    /// What is sent again is the same to the last byte.
+    pub padding: usize,
     /// PUBREC has come: PUBREL is owed, not the PUBLISH.
     pub is_released: bool,
 }
