@@ -16,7 +16,9 @@
 //! the same connection or m was acknowledged before n went out. What a client missed while
 //! it was away is no gap, because its new subscription begins with a new SUBACK.
 //!
-//! With QoS 0, of the message or granted, nothing is promised.
+//! With QoS 0, of the message or granted, nothing is promised. Neither is it to a session that ends with
+//! its connection for what was on its way when the database crashed *and* a node died: what goes to
+//! such sessions is in the memory of its sender and in a table that a crash empties, and nowhere else.
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,7 +54,9 @@ fn losses(court: &mut Court<'_, '_>) -> HashSet<(ClientId, MessageKey)> {
             if !is_due || !promised.insert((subscription.client, key)) {
                 continue;
             }
-            if !story.received.contains(&(subscription.client, key)) {
+            if !story.received.contains(&(subscription.client, key))
+                && !is_excused(court, subscription, key)
+            {
                 lost.insert((subscription.client, key));
                 accuse_of_loss(court, key, subscription);
             }
@@ -60,6 +64,19 @@ fn losses(court: &mut Court<'_, '_>) -> HashSet<(ClientId, MessageKey)> {
     }
     court.counts.promised = promised.len() as u64;
     lost
+}
+
+/// Whether both copies of a message for a session that ends with its connection may be gone.
+fn is_excused(court: &Court<'_, '_>, subscription: &Subscription<'_>, key: MessageKey) -> bool {
+    let story = court.story;
+    let connection = story.connection(subscription.connection);
+    let message = story.message(key);
+    let until = message.acknowledged.unwrap_or_else(|| message.last_sent());
+    let near = court.story.rules.grace;
+    connection.expiry.is_zero()
+        && [message.first_sent(), message.last_sent(), until]
+            .into_iter()
+            .any(|place| story.faults.lost_both(story.at(place), near))
 }
 
 fn accuse_of_loss(court: &mut Court<'_, '_>, key: MessageKey, subscription: &Subscription<'_>) {
@@ -146,6 +163,7 @@ fn gaps(court: &mut Court<'_, '_>, lost: &HashSet<(ClientId, MessageKey)>) {
             let pair = (subscription.client, *key);
             if !story.received.contains(&pair)
                 && !lost.contains(&pair)
+                && !is_excused(court, subscription, *key)
                 && came_first(story, *key, late)
                 && accused.insert(pair)
             {

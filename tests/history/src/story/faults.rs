@@ -8,6 +8,10 @@ pub(crate) struct Faults {
     open: HashMap<String, Vec<Duration>>,
     /// Beginning and end.
     spans: Vec<(Duration, Duration)>,
+    /// The database lost what was not on its disk.
+    crashes: Vec<(Duration, Duration)>,
+    /// A node lost its memory, or its part in the cluster.
+    deaths: Vec<(Duration, Duration)>,
     pub(crate) begun: u64,
 }
 
@@ -20,6 +24,12 @@ impl Faults {
         } else {
             let begun = self.open.get_mut(text).and_then(Vec::pop).unwrap_or(at);
             self.spans.push((begun, at));
+            if starts(text, &["crash", "outage"]) {
+                self.crashes.push((begun, at));
+            }
+            if starts(text, &["kill", "pause", "cut", "rolling"]) {
+                self.deaths.push((begun, at));
+            }
         }
     }
 
@@ -43,6 +53,22 @@ impl Faults {
         let is_open = self.open.values().any(|begun| !begun.is_empty());
         let mut spans = self.spans.iter();
         is_open || spans.any(|(_, ends)| ends.saturating_add(after) >= from)
+    }
+
+    /// Whether a message of that time may have been lost on its way to a session that ends with its
+    /// connection: the database crashed, and the node that would have sent it again died within
+    /// `near` of that. It was sent not long before the first of the two, or before both were over.
+    pub(crate) fn lost_both(&self, sent: Duration, near: Duration) -> bool {
+        let pairs = self.crashes.iter().flat_map(|crash| {
+            let deaths = self.deaths.iter();
+            deaths.map(move |death| (*crash, *death))
+        });
+        let mut pairs = pairs.filter(|((begins, ends), (dies, lives))| {
+            *dies <= ends.saturating_add(near) && *begins <= lives.saturating_add(near)
+        });
+        pairs.any(|((begins, ends), (dies, lives))| {
+            sent.saturating_add(near) >= begins.min(dies) && sent <= ends.max(lives)
+        })
     }
 
     /// Whether a fault was under way between the two, or ended less than `after` before `from`.
@@ -78,11 +104,33 @@ impl Faults {
     }
 }
 
+fn starts(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.starts_with(word))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::Faults;
+
+    #[test]
+    fn only_a_crash_and_a_death_together_lose_both_copies() {
+        let seconds = Duration::from_secs;
+        let mut faults = Faults::default();
+        let mut span = |text: &str, from, to| {
+            faults.note(text, true, seconds(from));
+            faults.note(text, false, seconds(to));
+        };
+        span("kill a", 10, 11);
+        span("crash of the database", 30, 31);
+        span("cut of b", 33, 35);
+        span("resets", 60, 61);
+        span("crash of the database", 61, 62);
+        let lost = |at| faults.lost_both(seconds(at), seconds(5));
+        assert!(!lost(10) && !lost(24) && !lost(36) && !lost(61));
+        assert!(lost(25) && lost(31) && lost(35));
+    }
 
     #[test]
     fn a_fault_is_near_until_some_time_after_its_end() {

@@ -721,3 +721,25 @@ fn a_history_must_settle_and_be_sound() {
         .acknowledge("p:1")
         .is_guilty_of(&[Kind::Unsound]);
 }
+
+/// What goes to such sessions is in the memory of its sender, and in a table that a crash empties.
+#[test]
+fn a_session_that_ends_with_its_connection_may_lose_when_the_database_and_a_node_fail_together() {
+    let history = |expiry, faults: &[&str]| {
+        let mut forge = Forge::new();
+        forge
+            .connect("s", expiry)
+            .subscribe("s", "t", 1)
+            .connect("p", 0)
+            .publish("p:1", "t", 1);
+        for fault in faults {
+            forge.wait(2).fault(fault, true).wait(1).fault(fault, false);
+        }
+        forge
+    };
+    history(0, &["crash of the database", "kill a"]).is_innocent();
+    history(0, &["kill a", "outage of the database"]).is_innocent();
+    history(0, &["crash of the database", "resets"]).is_guilty_of(&[Kind::Loss]);
+    history(0, &["kill a", "pause b"]).is_guilty_of(&[Kind::Loss]);
+    history(HOUR, &["crash of the database", "kill a"]).is_guilty_of(&[Kind::Loss]);
+}
