@@ -53,16 +53,8 @@ impl Client {
     pub(crate) async fn ask(&mut self, request: &[u8], kind: u8) -> anyhow::Result<()> {
         self.stream.write_all(request).await?;
         loop {
-            let mut rest = self.input.as_slice();
-            let mut answer = None;
-            while let (None, Some(packet)) = (answer, packet::take(&mut rest)?) {
-                if packet.kind() == kind {
-                    answer = Some(packet.is_success());
-                }
-            }
-            let handled = self.input.len() - rest.len();
-            self.input.drain(..handled);
-            if let Some(success) = answer {
+            if let Some((length, success)) = find(&self.input, kind)? {
+                self.input.drain(..length);
                 anyhow::ensure!(success, "refused");
                 return Ok(());
             }
@@ -132,5 +124,32 @@ impl Client {
     async fn fill(&mut self) -> anyhow::Result<bool> {
         self.input.reserve(4096);
         Ok(self.stream.read_buf(&mut self.input).await? > 0)
+    }
+}
+
+/// The first packet of the type `kind`: where it ends, and whether it says yes.
+fn find(mut input: &[u8], kind: u8) -> Result<Option<(usize, bool)>, packet::Broken> {
+    let whole = input.len();
+    while let Some(packet) = packet::take(&mut input)? {
+        if packet.kind() == kind {
+            return Ok(Some((whole - input.len(), packet.is_success())));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_after_the_answer_is_left_to_the_next() {
+        let connack = [0x20, 2, 0, 0];
+        let puback = [0x40, 2, 0, 1];
+        let both = [connack, puback].concat();
+        assert_eq!(find(&both, packet::CONNACK).unwrap(), Some((4, true)));
+        assert_eq!(find(&both[..3], packet::CONNACK).unwrap(), None);
+        let refused = [puback, [0x20, 2, 0, 3], connack].concat();
+        assert_eq!(find(&refused, packet::CONNACK).unwrap(), Some((8, false)));
     }
 }
