@@ -1,11 +1,13 @@
 //! The last packet of a connection.
 
+use std::io;
+
 use mqtt::{Disconnect, Packet, ProtocolVersion, ReasonCode};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::debug;
+use tracing::{debug, warn};
 
-use super::{Connection, LAST_WORD};
-use crate::handle::Cause;
+use super::{Connection, LAST_WORD, websocket};
+use crate::{handle::Cause, telemetry::chain};
 
 /// Why a connection ends.
 pub(super) enum End {
@@ -18,6 +20,18 @@ pub(super) enum End {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    /// The socket is gone, or what is above it was broken by the client.
+    pub(super) fn lost(&self, error: &io::Error) -> End {
+        let client_id = &self.session.client_id;
+        if websocket::is_violation(error) {
+            self.rooms.metrics.reject_packet("websocket");
+            warn!(%client_id, peer = %self.peer, error = %chain(error), "connection closed");
+        } else {
+            debug!(%client_id, error = %chain(error), "connection lost");
+        }
+        End::Silent
+    }
+
     /// The last packet, where the protocol has one [MQTT-4.13.1-1].
     pub(super) async fn say_goodbye(&mut self, end: End) -> Cause {
         let (reason_code, cause) = match end {

@@ -14,7 +14,7 @@ mod throttle;
 mod transport;
 mod websocket;
 
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use mqtt::{Decoder, Packet, ProtocolVersion, ReasonCode};
@@ -169,6 +169,7 @@ where
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         heard: Instant::now(),
         was_deaf: false,
+        has_unread: false,
         written: 0,
         debt: Debt::new(rooms.config.mqtt.acknowledge_timeout),
         throttle: Throttle::new(&rooms.config.mqtt, Instant::now()),
@@ -207,6 +208,8 @@ struct Connection<S> {
     heard: Instant,
     /// Nothing was read, for a reason of ours.
     was_deaf: bool,
+    /// Packets may wait in the input, because the client was to pause.
+    has_unread: bool,
     /// What had been written when it was last looked at.
     written: u64,
     debt: Debt,
@@ -260,6 +263,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let stake = self.session.stake();
         let has_room = self.rooms.cluster.has_room(stake);
         let pause = self.pause();
+        if self.has_unread && pause.is_none() {
+            // The pause is over already, and no byte may come that would wake us.
+            return None;
+        }
         let may_read = has_room
             && pause.is_none()
             && self.transport.output.len() < HIGH_WATER
@@ -310,18 +317,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    /// The socket is gone, or what is above it was broken by the client.
-    fn lost(&self, error: &io::Error) -> End {
-        let client_id = &self.session.client_id;
-        if websocket::is_violation(error) {
-            self.rooms.metrics.reject_packet("websocket");
-            warn!(%client_id, peer = %self.peer, error = %chain(error), "connection closed");
-        } else {
-            debug!(%client_id, error = %chain(error), "connection lost");
-        }
-        End::Silent
-    }
-
     /// Until when nothing is read, because the client publishes too quickly.
     fn pause(&mut self) -> Option<Instant> {
         self.throttle.as_mut()?.pause(Instant::now())
@@ -346,7 +341,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// show that the client is there [MQTT-3.1.2-22].
     async fn read_packets(&mut self) -> Result<Option<End>, Reject> {
         let mut is_heard = false;
-        while self.pause().is_none() {
+        self.has_unread = false;
+        loop {
+            if self.pause().is_some() {
+                self.has_unread = !self.transport.input.is_empty();
+                break;
+            }
             let unread = self.transport.input.len();
             let Some(packet) = self.decoder.decode(&mut self.transport.input)? else {
                 break;
