@@ -10,8 +10,10 @@ mod fields;
 use bytes::{BufMut, Bytes, BytesMut};
 use mqtt::Str;
 
+pub use fields::{Member, Queued, QueuedTarget, Sender, SessionClaimed};
+
 use crate::{
-    EntryId, Epoch, MessageId, MessageRecord, NodeId, RecordError, SessionId, StoredSubscription,
+    Epoch, MessageRecord, NodeId, RecordError, SessionId, StoredSubscription,
     wire::{Reader, put_bytes, put_subscription, put_text},
 };
 
@@ -133,74 +135,6 @@ pub enum Event {
     /// All frames of the stream to the sender up to this one have been applied there: they need not be
     /// written again when the database has crashed.
     Applied(i64),
-}
-
-/// The client that has sent a message with QoS 2, or left a Will.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sender {
-    /// Its session. Of a Will: the number of the claim that it belongs to.
-    pub session: SessionId,
-    /// The Packet Identifier. Of a Will: 0.
-    pub packet_id: u16,
-    /// The claim under which it was sent.
-    pub epoch: Epoch,
-    /// Whether it may have been sent before: DUP, or a Will.
-    pub is_repeated: bool,
-    /// Tells messages with one packet identifier apart; the same at every node.
-    pub digest: u64,
-}
-
-/// See [`Event::MemberAdded`].
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// The session.
-    pub session: SessionId,
-    /// Its client.
-    pub client_id: Str,
-    /// The filter, `$share/…` included, with its options.
-    pub subscription: StoredSubscription,
-}
-
-/// See [`Event::SessionClaimed`].
-#[derive(Debug, Clone)]
-pub struct SessionClaimed {
-    /// The session.
-    pub session: SessionId,
-    /// Its client.
-    pub client_id: Str,
-    /// The claim.
-    pub epoch: Epoch,
-    /// Where it is connected.
-    pub owner: NodeId,
-    /// The session that this claim discarded.
-    pub discarded: Option<SessionId>,
-    /// All its subscriptions.
-    pub subscriptions: Vec<StoredSubscription>,
-}
-
-/// See [`Event::Queued`].
-#[derive(Debug, Clone)]
-pub struct Queued {
-    /// Its place in each of the queues.
-    pub entry: EntryId,
-    /// The message.
-    pub message: MessageId,
-    /// Sessions, each with its [`DeliveryOptions`](crate::DeliveryOptions) and the shared
-    /// subscription it was taken from.
-    pub targets: Vec<QueuedTarget>,
-    /// A [`MessageRecord`](crate::MessageRecord).
-    pub record: Bytes,
-}
-
-/// One queue of [`Queued`].
-#[derive(Debug, Clone)]
-pub struct QueuedTarget {
-    /// The session.
-    pub session: SessionId,
-    /// [`DeliveryOptions`](crate::DeliveryOptions).
-    pub options: Bytes,
-    /// The shared subscription it was taken from.
-    pub share: Option<Str>,
 }
 
 impl Event {

@@ -1,12 +1,80 @@
-//! The byte forms of events with many fields.
+//! Events with many fields, and their byte forms.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
+use mqtt::Str;
 
-use super::{Queued, QueuedTarget, SessionClaimed};
 use crate::{
-    EntryId, Epoch, MessageId, NodeId, RecordError, SessionId,
+    EntryId, Epoch, MessageId, NodeId, RecordError, SessionId, StoredSubscription,
     wire::{Reader, put_bytes, put_subscription, put_text},
 };
+
+/// The client that has sent a message with QoS 2, or left a Will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sender {
+    /// Its session. Of a Will: the number of the claim that it belongs to.
+    pub session: SessionId,
+    /// The Packet Identifier. Of a Will: 0.
+    pub packet_id: u16,
+    /// The claim under which it was sent.
+    pub epoch: Epoch,
+    /// Whether it may have been sent before: DUP, or a Will.
+    pub is_repeated: bool,
+    /// Tells messages with one packet identifier apart; the same at every node.
+    pub digest: u64,
+}
+
+/// See [`Event::MemberAdded`].
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The session.
+    pub session: SessionId,
+    /// Its client.
+    pub client_id: Str,
+    /// The filter, `$share/…` included, with its options.
+    pub subscription: StoredSubscription,
+}
+
+/// See [`Event::SessionClaimed`].
+#[derive(Debug, Clone)]
+pub struct SessionClaimed {
+    /// The session.
+    pub session: SessionId,
+    /// Its client.
+    pub client_id: Str,
+    /// The claim.
+    pub epoch: Epoch,
+    /// Where it is connected.
+    pub owner: NodeId,
+    /// The session that this claim discarded.
+    pub discarded: Option<SessionId>,
+    /// All its subscriptions.
+    pub subscriptions: Vec<StoredSubscription>,
+}
+
+/// See [`Event::Queued`].
+#[derive(Debug, Clone)]
+pub struct Queued {
+    /// Its place in each of the queues.
+    pub entry: EntryId,
+    /// The message.
+    pub message: MessageId,
+    /// Sessions, each with its [`DeliveryOptions`](crate::DeliveryOptions) and the shared
+    /// subscription it was taken from.
+    pub targets: Vec<QueuedTarget>,
+    /// A [`MessageRecord`](crate::MessageRecord).
+    pub record: Bytes,
+}
+
+/// One queue of [`Queued`].
+#[derive(Debug, Clone)]
+pub struct QueuedTarget {
+    /// The session.
+    pub session: SessionId,
+    /// [`DeliveryOptions`](crate::DeliveryOptions).
+    pub options: Bytes,
+    /// The shared subscription it was taken from.
+    pub share: Option<Str>,
+}
 
 impl SessionClaimed {
     pub(super) fn put(&self, frame: &mut BytesMut) {

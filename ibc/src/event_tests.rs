@@ -3,7 +3,7 @@
 use mqtt::{Qos, SubscriptionOptions, TopicFilter};
 
 use super::*;
-use crate::DeliveryOptions;
+use crate::{DeliveryOptions, EntryId, MessageId};
 
 fn text(text: &str) -> Str {
     Str::new(text).unwrap()

@@ -5,6 +5,7 @@
 //! packs what came up while its previous statement was under way. It never decides who gets a
 //! message.
 
+mod carrier;
 mod claims;
 mod evictions;
 mod lane;
@@ -125,7 +126,7 @@ impl Cluster {
             requests,
             shutdown.clone(),
         ));
-        shutdown.spawn(outgoing::run(Arc::clone(&cluster), shutdown.clone()));
+        shutdown.spawn(carrier::run(Arc::clone(&cluster), shutdown.clone()));
         for previous in joined.previous {
             cluster.membership.suspect(previous);
         }

@@ -1,30 +1,21 @@
 //! What other nodes must be told, packed into frames per commit.
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use ahash::{AHashMap, AHashSet};
 use ibc::{
-    Forward, Frame, MessageRecord, NodeId, StoreError,
+    Frame, MessageRecord, NodeId,
     event::{Event, Sender},
 };
 use mqtt::Qos;
 use tokio::sync::{Notify, watch};
-use tracing::{info, warn};
 
 use super::{
-    Cluster, Ticket,
-    outage::Witness,
+    Ticket,
     stream::{Stream, Worth},
-};
-use crate::{
-    shutdown::{Failure, Shutdown},
-    telemetry::chain,
 };
 
 /// Publishers wait, and QoS 0 is dropped, when this much has piled up.
@@ -33,12 +24,6 @@ const FULL_BYTES: usize = 32 << 20;
 /// Publishers wait too when other nodes have not confirmed this much.
 const FULL_KEPT_BYTES: usize = 64 << 20;
 
-/// Frames written again in one statement.
-const AGAIN: usize = 512;
-
-/// How often a node looks whether the database has crashed and lost its frames.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// Events on their way to other nodes, one stream for each.
 pub(crate) struct Outgoing {
     state: Mutex<State>,
@@ -46,7 +31,7 @@ pub(crate) struct Outgoing {
     bytes: AtomicUsize,
     /// What other nodes have not confirmed; changed under the lock only.
     kept_bytes: AtomicUsize,
-    work: Notify,
+    pub(super) work: Notify,
     confirmations: watch::Sender<u64>,
 }
 
@@ -271,12 +256,12 @@ impl Outgoing {
             || self.kept_bytes.load(Ordering::Relaxed) >= FULL_KEPT_BYTES
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) == 0
     }
 
     /// The frames of the next commit, and the last batch that is complete with it.
-    fn cut(&self) -> Option<(u64, Vec<Frame>)> {
+    pub(super) fn cut(&self) -> Option<(u64, Vec<Frame>)> {
         let mut state = self.lock();
         if self.is_empty() && !state.is_awaited {
             return None;
@@ -308,7 +293,7 @@ impl Outgoing {
     }
 
     /// All frames given to the database that have not been confirmed.
-    fn again(&self) -> Vec<Frame> {
+    pub(super) fn again(&self) -> Vec<Frame> {
         let state = self.lock();
         let mut frames = Vec::new();
         for (node, peer) in &state.peers {
@@ -322,101 +307,6 @@ impl Outgoing {
             }
         }
         frames
-    }
-}
-
-/// Commits frames until `shutdown` stops and nothing is left.
-pub(super) async fn run(cluster: Arc<Cluster>, shutdown: Shutdown) {
-    let outgoing = &cluster.outgoing;
-    let Some(forward) = cluster.databases.forward.clone() else {
-        return;
-    };
-    let mut table = Table::default();
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let Some((number, frames)) = outgoing.cut() else {
-            tokio::select! {
-                () = outgoing.work.notified() => continue,
-                _ = look.tick() => {
-                    if let Err(error) = table.look(&cluster, &*forward).await {
-                        warn!(error = %chain(&error), "frames not looked after, will repeat");
-                    }
-                    continue;
-                }
-                () = shutdown.stopped() => {}
-            }
-            if outgoing.is_empty() {
-                return;
-            }
-            continue;
-        };
-        let mut pause = Duration::from_millis(20);
-        while let Err(error) = table.append(&cluster, &*forward, &frames).await {
-            if matches!(error, StoreError::Fenced) {
-                shutdown.fail(Failure::Fenced);
-                return;
-            }
-            if error.is_transient() {
-                cluster.outage.begin(Witness::Frames, &error);
-                cluster.progress.nudge();
-            } else {
-                warn!(error = %chain(&error), "frames not forwarded, will repeat");
-            }
-            cluster.metrics.commit_retries.inc();
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
-        }
-        cluster.outage.end(Witness::Frames);
-        cluster
-            .metrics
-            .frames_sent
-            .inc_by(u64::try_from(frames.len()).unwrap_or(0));
-        cluster.progress.set_forwarded(number);
-    }
-}
-
-/// The table of frames, as far as this node knows it.
-#[derive(Default)]
-struct Table {
-    /// See [`Forward::life`].
-    life: Option<i64>,
-    /// A call has failed: perhaps the database has crashed.
-    is_suspect: bool,
-}
-
-impl Table {
-    async fn append(
-        &mut self,
-        cluster: &Cluster,
-        forward: &dyn Forward,
-        frames: &[Frame],
-    ) -> Result<(), StoreError> {
-        if self.is_suspect {
-            self.look(cluster, forward).await?;
-        }
-        let result = forward.append(cluster.node, frames).await;
-        self.is_suspect = result.is_err();
-        result
-    }
-
-    /// Writes what was lost again, before anything new.
-    async fn look(&mut self, cluster: &Cluster, forward: &dyn Forward) -> Result<(), StoreError> {
-        self.is_suspect = true;
-        let life = forward.life().await?;
-        if self.life.is_some_and(|known| known != life) {
-            let frames = cluster.outgoing.again();
-            info!(
-                frames = frames.len(),
-                "the database has crashed, frames are written again"
-            );
-            for part in frames.chunks(AGAIN) {
-                forward.append(cluster.node, part).await?;
-            }
-        }
-        self.life = Some(life);
-        self.is_suspect = false;
-        Ok(())
     }
 }
 

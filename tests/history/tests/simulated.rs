@@ -11,9 +11,7 @@ mod mutations;
 #[path = "simulated/world.rs"]
 mod world;
 
-use std::time::{Duration, Instant};
-
-use history::{Happened, History, Rules, check};
+use history::{Rules, check};
 use mutations::MUTATIONS;
 use world::World;
 
@@ -73,61 +71,4 @@ fn each_mutation_is_found() {
         assert!(tries >= 25, "{name}: only {tries} tries");
         assert!(found * 10 >= tries, "{name}: {found} of {tries}");
     }
-}
-
-/// Prints how long it takes: `cargo test --release -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn a_long_history() {
-    // The people of many histories, one after the other, who all stay to the end.
-    let mut long = History::default();
-    let mut start = Duration::ZERO;
-    for seed in 0..180 {
-        let short = World::run(seed, 3000);
-        let mut text = Vec::new();
-        short.write(&mut text).unwrap();
-        let text = String::from_utf8(text).unwrap();
-        let renamed = text
-            .replace("=t/", &format!("={seed}/"))
-            .replace("/t/+", &format!("/{seed}/+"))
-            .replace("=r/", &format!("=r{seed}/"))
-            .replace("=will/", &format!("=w{seed}/"));
-        let mut short = History::read(renamed.as_bytes()).unwrap();
-        short
-            .entries
-            .retain(|entry| entry.what != Happened::Settled);
-        for entry in &mut short.entries {
-            entry.at += start;
-            if !entry.client.is_empty() {
-                entry.client.push_str(&format!("-{seed}"));
-            }
-            match &mut entry.what {
-                Happened::Publish { message, .. }
-                | Happened::Acknowledged { message, .. }
-                | Happened::Completed { message }
-                | Happened::Received { message, .. } => {
-                    message.publisher.push_str(&format!("-{seed}"));
-                    // The name of a Will begins with a word that was renamed.
-                    let will = format!("w{seed}/");
-                    message.publisher = message.publisher.replace(&will, "will/");
-                }
-                _ => {}
-            }
-        }
-        start = short.entries.last().unwrap().at;
-        long.entries.append(&mut short.entries);
-    }
-    let mut last = long.entries[0].clone();
-    last.at = start + Duration::from_secs(60);
-    last.client = String::new();
-    last.what = Happened::Settled;
-    long.entries.push(last);
-    let begun = Instant::now();
-    let verdict = check(&long, &Rules::default());
-    println!(
-        "{} entries in {:?}\n{verdict}",
-        long.entries.len(),
-        begun.elapsed()
-    );
-    assert!(verdict.is_innocent());
 }
