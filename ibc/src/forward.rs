@@ -35,6 +35,16 @@ pub struct ReceivedFrame {
     pub body: Bytes,
 }
 
+/// Frames from other nodes, of several streams.
+#[derive(Debug, Clone, Default)]
+pub struct FramePage {
+    /// In the order of each stream; and a frame that was committed before another was written comes
+    /// before it, whoever wrote them.
+    pub frames: Vec<ReceivedFrame>,
+    /// Whether there may be more.
+    pub is_cut: bool,
+}
+
 /// How far a stream has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
@@ -44,7 +54,9 @@ pub struct Cursor {
     pub sequence: i64,
 }
 
-/// Carries frames from node to node, in the order of each stream, without gaps.
+/// Carries frames from node to node, in the order of each stream, without gaps, and in the order of
+/// cause and effect between streams: a client that publishes at one node and then at another is
+/// heard in this order.
 ///
 /// Apart from [`Store`](crate::Store), because forwarding is the first thing that outgrows one
 /// database server: another engine can carry the frames while the database keeps the truth.
@@ -54,7 +66,7 @@ pub trait Forward: Send + Sync + 'static {
     /// committed. A frame that is there already is left as it is, so a repeated call is harmless.
     async fn append(&self, node: NodeId, frames: &[Frame]) -> Result<(), StoreError>;
 
-    /// Frames to this node after `cursors`, at most about `limit`, ordered by source and sequence.
+    /// Frames to this node after `cursors`, at most about `limit`.
     /// A source not named is read from its start; it is found by the first call after
     /// [`Forward::wait`] has returned, and else 0.1 s later at most.
     async fn read(
@@ -62,7 +74,7 @@ pub trait Forward: Send + Sync + 'static {
         node: NodeId,
         cursors: &[Cursor],
         limit: usize,
-    ) -> Result<Vec<ReceivedFrame>, StoreError>;
+    ) -> Result<FramePage, StoreError>;
 
     /// Deletes the frames to this node up to `cursors`.
     async fn consumed(&self, node: NodeId, cursors: &[Cursor]) -> Result<(), StoreError>;

@@ -27,7 +27,7 @@ pub use batch::{
     RetainedChange, Sent, SubscriptionChange, WillFate, WillKey,
 };
 pub use error::{DiskTrouble, OpenError, StoreError};
-pub use forward::{Cursor, Forward, Frame, ReceivedFrame};
+pub use forward::{Cursor, Forward, Frame, FramePage, ReceivedFrame};
 pub use frame::{Events, FrameWriter};
 pub use id::{EntryId, Epoch, MessageId, NodeId, SessionId};
 pub use member::{JoinError, Joined, Member, NodeState};

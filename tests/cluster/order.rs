@@ -1,6 +1,6 @@
 //! G4: order per publisher, topic and QoS, also when the publisher moves to another node.
 
-use harness::{Cluster, Session, message};
+use harness::{Cluster, Session, TestNode, message};
 use mqtt::Qos;
 
 use crate::load::{Listener, Seen};
@@ -90,4 +90,71 @@ async fn a_subscriber_that_moves_keeps_the_order_of_its_queue() {
     let builder = cluster.builder(2, "mover").persistent(1000);
     let seen = crate::load::resume_until(builder, session, seen, number).await;
     assert_eq!((seen.total(), seen.duplicates), (number, 0));
+}
+
+/// The number of a node; frames of smaller numbers are found first.
+fn number(node: &TestNode) -> u64 {
+    let log = node.output();
+    let (_, rest) = log.split_once("\"node_id\":\"").expect("it has joined");
+    let (number, _) = rest.split_once('"').expect("a number");
+    number.parse().unwrap()
+}
+
+/// The publisher's node dies, and it goes on at another one; a third one has not heard of either, and
+/// then hears both in this order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_lags_hears_a_publisher_in_order_when_a_node_died() {
+    let mut cluster = Cluster::start_with(3, &["cluster.lease=10s"]).await;
+    let mut subscriber = cluster.client(2, "subscriber").await;
+    subscriber.subscribe("t", Qos::AtLeastOnce).await;
+    let listener = Listener::start(subscriber, Seen::default());
+    let (one, other) = match cluster.nodes.as_slice() {
+        [a, b, _] if number(a) > number(b) => (0, 1),
+        _ => (1, 0),
+    };
+    let mut publisher = cluster.client(one, "mover").await;
+    cluster.nodes[2].pause();
+    publisher.publish("t", "p:0", Qos::AtLeastOnce).await;
+    cluster.nodes[one].kill();
+    let mut publisher = cluster.client(other, "mover").await;
+    publisher.publish("t", "p:1", Qos::AtLeastOnce).await;
+    cluster.nodes[2].resume();
+    listener.reaches(2).await;
+    listener.stop().await;
+}
+
+/// The publisher's node dies, and it goes on at one that lags behind: it is heard there after what it
+/// published before, whatever kind its session is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_comes_to_a_node_that_lags_keeps_its_order() {
+    for expiry in [0, 1000] {
+        let mut cluster = Cluster::start_with(3, &["cluster.lease=10s"]).await;
+        let mut subscriber = cluster.client(1, "subscriber").await;
+        subscriber.subscribe("t", Qos::AtLeastOnce).await;
+        let listener = Listener::start(subscriber, Seen::default());
+        let mut idle = cluster.client(1, "idle").await;
+        idle.subscribe("backlog", Qos::AtMostOnce).await;
+        let builder = cluster.builder(0, "mover").persistent(expiry);
+        let mut publisher = builder.connect().await;
+        cluster.nodes[1].pause();
+        for _ in 0..4000 {
+            let message = message("backlog", "-".repeat(7000), Qos::AtLeastOnce);
+            publisher.start(message).await;
+        }
+        publisher.settle().await;
+        publisher.publish("t", "p:0", Qos::AtLeastOnce).await;
+        cluster.nodes[0].kill();
+        cluster.nodes[2]
+            .logs(&["node is dead, its clients were let go"])
+            .await;
+        let builder = cluster
+            .builder(1, "mover")
+            .persistent(expiry)
+            .resume(publisher.vanish().await);
+        cluster.nodes[1].resume();
+        let mut publisher = builder.connect().await;
+        publisher.publish("t", "p:1", Qos::AtLeastOnce).await;
+        listener.reaches(2).await;
+        listener.stop().await;
+    }
 }

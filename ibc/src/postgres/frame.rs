@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::fence::{self, Base, Fence, fenced};
 use super::locks::Names;
-use crate::{Cursor, Frame, NodeId, ReceivedFrame, StoreError};
+use crate::{Cursor, Frame, FramePage, NodeId, ReceivedFrame, StoreError};
 
 /// Under load, sources that are not known yet are looked for this often.
 const LOOK: Duration = Duration::from_millis(100);
@@ -38,18 +38,19 @@ const APPEND: &str = fenced!(
 
 /// `$1` destination, `$2` and `$3` source and last frame read of it, `$4` limit for each source.
 /// Jumps from source to source by the primary key. What comes is in order of each source; to sort it
-/// all would copy the bodies.
+/// all would copy the bodies. `xmin`, the transaction that wrote the frame, tells which came first: it
+/// costs nothing, and a transaction that begins when another one is committed has a later number.
 const READ_ALL: &str = "
     with recursive sources (source) as (
         select min(source) from frame where destination = $1
         union all
         select (select min(f.source) from frame f where f.destination = $1 and f.source > s.source)
           from sources s where s.source is not null)
-    select f.source, f.sequence, f.body
+    select f.source, f.sequence, f.xmin, f.body
       from sources s
       left join unnest($2::bigint[], $3::bigint[]) r (source, sequence) on r.source = s.source
      cross join lateral (
-        select f.source, f.sequence, f.body from frame f
+        select f.source, f.sequence, f.xmin::text::bigint xmin, f.body from frame f
          where f.destination = $1 and f.source = s.source and f.sequence > coalesce(r.sequence, 0)
          order by f.sequence
          limit $4) f";
@@ -57,10 +58,10 @@ const READ_ALL: &str = "
 /// The same for the sources of `$2` only. It starts behind the frames that are deleted already,
 /// whose index entries stay until the next vacuum.
 const READ_KNOWN: &str = "
-    select f.source, f.sequence, f.body
+    select f.source, f.sequence, f.xmin, f.body
       from unnest($2::bigint[], $3::bigint[]) r (source, sequence)
      cross join lateral (
-        select f.source, f.sequence, f.body from frame f
+        select f.source, f.sequence, f.xmin::text::bigint xmin, f.body from frame f
          where f.destination = $1 and f.source = r.source and f.sequence > r.sequence
          order by f.sequence
          limit $4) f";
@@ -192,15 +193,15 @@ impl Streams {
         node: NodeId,
         cursors: &[Cursor],
         limit: usize,
-    ) -> Result<Vec<ReceivedFrame>, StoreError> {
-        // A share for each source, so that a busy one does not make the others wait.
+    ) -> Result<FramePage, StoreError> {
+        // A share for each source: the page is not filled by one alone.
         let share = (limit / cursors.len().max(1)).max(1);
         let statement = if self.is_due() { READ_ALL } else { READ_KNOWN };
         let (sources, sequences): (Vec<_>, Vec<_>) = cursors
             .iter()
             .map(|cursor| (cursor.source.0, cursor.sequence))
             .unzip();
-        let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(statement)
+        let rows: Vec<Row> = sqlx::query_as(statement)
             .bind(node.0)
             .bind(sources)
             .bind(sequences)
@@ -208,16 +209,7 @@ impl Streams {
             .fetch_all(c)
             .await
             .inspect_err(|_| self.look())?;
-        let mut frames: Vec<_> = rows
-            .into_iter()
-            .map(|(source, sequence, body)| ReceivedFrame {
-                source: NodeId(source),
-                sequence,
-                body: Bytes::from(body),
-            })
-            .collect();
-        frames.sort_unstable_by_key(|frame| (frame.source, frame.sequence));
-        Ok(frames)
+        Ok(page(rows, share))
     }
 
     /// See [`Forward::consumed`](crate::Forward::consumed).
@@ -271,6 +263,56 @@ impl Streams {
         }
         is_much
     }
+}
+
+/// Source, sequence, transaction, body.
+type Row = (i64, i64, i64, Vec<u8>);
+
+/// Puts the frames of all sources in the order in which they were committed, as far as one can have
+/// been the cause of another. `share`: the most that was read of each source.
+fn page(mut rows: Vec<Row>, share: usize) -> FramePage {
+    rows.sort_unstable_by_key(|(source, sequence, ..)| (*source, *sequence));
+    let base = rows
+        .first()
+        .map_or(0, |(_, _, transaction, _)| *transaction);
+    let mut frames = Vec::with_capacity(rows.len());
+    let mut cut: Option<i32> = None;
+    for stream in rows.chunk_by_mut(|(one, ..), (other, ..)| one == other) {
+        let count = stream.len();
+        // Never against the order of the stream.
+        let mut latest = i32::MIN;
+        for (source, sequence, transaction, body) in stream {
+            latest = latest.max(distance(base, *transaction));
+            let frame = ReceivedFrame {
+                source: NodeId(*source),
+                sequence: *sequence,
+                body: Bytes::from(std::mem::take(body)),
+            };
+            frames.push((latest, frame));
+        }
+        if count >= share {
+            cut = Some(cut.map_or(latest, |cut| cut.min(latest)));
+        }
+    }
+    frames.sort_by_key(|(time, _)| *time);
+    // What is behind the last frame read of a source may be behind the next one, too.
+    let known = |time: i32| cut.is_none_or(|cut| time <= cut);
+    FramePage {
+        frames: frames
+            .into_iter()
+            .take_while(|(time, _)| known(*time))
+            .map(|(_, frame)| frame)
+            .collect(),
+        is_cut: cut.is_some(),
+    }
+}
+
+/// How much later `transaction` began than `base`. Numbers of transactions are of 32 bits and start
+/// again from 3, so only their difference counts.
+fn distance(base: i64, transaction: i64) -> i32 {
+    #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32")]
+    let difference = transaction.wrapping_sub(base) as i32;
+    difference
 }
 
 /// See [`Forward::life`](crate::Forward::life).

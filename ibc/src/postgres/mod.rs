@@ -41,9 +41,9 @@ use self::pool::{Pool, limited};
 use self::presence::Presence;
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, Cursor, DueWill, Ended, EntryId, Epoch, Forward,
-    Frame, JoinError, Joined, Kept, Member, NodeId, NodeState, OpenError, PageLimit, QueuedPage,
-    ReceivedFrame, RetainedMessage, SessionId, SessionSnapshot, SharedEntry, Store, StoreError,
-    Trim, Trimmed, User, Users,
+    Frame, FramePage, JoinError, Joined, Kept, Member, NodeId, NodeState, OpenError, PageLimit,
+    QueuedPage, RetainedMessage, SessionId, SessionSnapshot, SharedEntry, Store, StoreError, Trim,
+    Trimmed, User, Users,
 };
 
 /// How a node uses the database.
@@ -253,7 +253,7 @@ impl Forward for Postgres {
         node: NodeId,
         cursors: &[Cursor],
         limit: usize,
-    ) -> Result<Vec<ReceivedFrame>, StoreError> {
+    ) -> Result<FramePage, StoreError> {
         on_connection!(self, c => self.streams.read(c, node, cursors, limit))
     }
 

@@ -47,33 +47,23 @@ async fn frames_come_in_order_and_once() {
     a.append(node_a, &[other, frame(node_c, 3)]).await.unwrap();
     a.append(node_a, &[]).await.unwrap();
 
-    let all = c.read(node_c, &[], 100).await.unwrap();
+    let all = c.read(node_c, &[], 100).await.unwrap().frames;
     let order: Vec<_> = all
         .iter()
         .map(|frame| (frame.source, frame.sequence))
         .collect();
-    assert_eq!(order, [(node_a, 1), (node_a, 2), (node_a, 3), (node_b, 1)]);
+    assert_eq!(order, [(node_a, 1), (node_a, 2), (node_b, 1), (node_a, 3)]);
     assert_eq!(all[1].body, format!("{node_c}/2").as_bytes());
     let cursors = [Cursor {
         source: node_a,
         sequence: 2,
     }];
-    let known = c.read(node_c, &cursors, 100).await.unwrap();
+    let known = c.read(node_c, &cursors, 100).await.unwrap().frames;
     assert_eq!(known[0].sequence, 3);
     // Who is new is found after a ring, and else soon.
     c.wait(node_c, LEASE).await.unwrap();
-    assert_eq!(c.read(node_c, &cursors, 100).await.unwrap().len(), 2);
-    while c.read(node_c, &cursors, 100).await.unwrap().len() < 2 {}
-    // A busy source does not keep the others out.
-    let cursors = [node_a, node_b].map(|source| Cursor {
-        source,
-        sequence: 0,
-    });
-    let some = c.read(node_c, &cursors, 2).await.unwrap();
-    assert_eq!(
-        some.iter().map(|frame| frame.source).collect::<Vec<_>>(),
-        [node_a, node_b]
-    );
+    assert_eq!(c.read(node_c, &cursors, 100).await.unwrap().frames.len(), 2);
+    while c.read(node_c, &cursors, 100).await.unwrap().frames.len() < 2 {}
     c.consumed(
         node_c,
         &[Cursor {
@@ -85,8 +75,49 @@ async fn frames_come_in_order_and_once() {
     .unwrap();
     assert_eq!(server::number(&url, "select count(*) from frame").await, 3);
     c.wait(node_c, LEASE).await.unwrap();
-    assert_eq!(c.read(node_c, &[], 100).await.unwrap().len(), 2);
-    assert_eq!(b.read(node_b, &[], 100).await.unwrap().len(), 1);
+    assert_eq!(c.read(node_c, &[], 100).await.unwrap().frames.len(), 2);
+    assert_eq!(b.read(node_b, &[], 100).await.unwrap().frames.len(), 1);
+}
+
+/// A client that publishes here and then there is heard in this order, however the nodes are
+/// numbered and however little is read at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_several_nodes_come_in_the_order_of_their_commits() {
+    let url = server::new_database().await;
+    let ((a, node_a), (b, node_b), (c, node_c)) = (
+        node(&url, "a").await,
+        node(&url, "b").await,
+        node(&url, "c").await,
+    );
+    let senders = [(&a, node_a), (&b, node_b)];
+    // Who writes how many frames in one commit.
+    let commits = [(1, 2), (0, 1), (1, 1), (1, 3), (0, 4), (1, 1), (0, 1)];
+    let (mut written, mut last) = (Vec::new(), [0, 0]);
+    for (who, count) in commits {
+        let frames: Vec<_> = (1..=count).map(|n| frame(node_c, last[who] + n)).collect();
+        last[who] += count;
+        let (sender, node) = senders[who];
+        sender.append(node, &frames).await.unwrap();
+        written.extend(frames.iter().map(|frame| (node, frame.sequence)));
+    }
+    for limit in [100, 14, 8, 6, 4, 2, 1] {
+        let mut cursors = [node_a, node_b].map(|source| Cursor {
+            source,
+            sequence: 0,
+        });
+        let (mut read, mut is_cut) = (Vec::new(), true);
+        while is_cut {
+            let page = c.read(node_c, &cursors, limit).await.unwrap();
+            is_cut = page.is_cut;
+            assert!(!is_cut || !page.frames.is_empty(), "goes on");
+            for frame in page.frames {
+                let cursor = cursors.iter_mut().find(|c| c.source == frame.source);
+                cursor.unwrap().sequence = frame.sequence;
+                read.push((frame.source, frame.sequence));
+            }
+        }
+        assert_eq!(read, written, "{limit}");
+    }
 }
 
 /// The table of a busy cluster stays small, without the help of autovacuum.
@@ -151,7 +182,7 @@ async fn the_doorbell_rings_soon() {
             source: node_a,
             sequence: sequence - 1,
         }];
-        assert_eq!(b.read(node_b, &cursors, 10).await.unwrap().len(), 1);
+        assert_eq!(b.read(node_b, &cursors, 10).await.unwrap().frames.len(), 1);
     }
     assert!(started.elapsed() < long, "a ring was lost");
     // Somebody rang before the call, several times: one return.
@@ -206,7 +237,7 @@ async fn the_doorbell_survives_the_loss_of_its_connection() {
         let appended = a.append(node_a, &[frame(node_b, sequence)]).await;
         let _ = b.wait(node_b, LEASE).await;
         let read = b.read(node_b, &[], 100).await;
-        if appended.is_ok() && read.is_ok_and(|frames| !frames.is_empty()) {
+        if appended.is_ok() && read.is_ok_and(|page| !page.frames.is_empty()) {
             break;
         }
         assert!(sequence < 20);
@@ -231,8 +262,8 @@ async fn two_clusters_in_one_database_do_not_meet() {
         .await
         .unwrap();
     assert!(started.elapsed() >= Duration::from_millis(300));
-    assert!(two.read(node_two, &[], 9).await.unwrap().is_empty());
-    assert_eq!(one.read(node_one, &[], 9).await.unwrap().len(), 1);
+    assert!(two.read(node_two, &[], 9).await.unwrap().frames.is_empty());
+    assert_eq!(one.read(node_one, &[], 9).await.unwrap().frames.len(), 1);
     let locks = "select count(distinct (classid, objid)) from pg_locks where locktype = 'advisory'
                     and database = (select oid from pg_database where datname = current_database())";
     assert_eq!(server::number(&url, locks).await, 2);

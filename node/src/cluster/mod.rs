@@ -8,6 +8,7 @@
 mod carrier;
 mod claims;
 mod evictions;
+mod hearing;
 mod lane;
 mod membership;
 mod outage;
@@ -22,6 +23,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 pub(crate) use claims::ClaimError;
 pub(crate) use evictions::Evictions;
+pub(crate) use hearing::Hearing;
 pub(crate) use lane::{Lane, Stake, Urgency, Written};
 pub(crate) use membership::{MemberChange, Membership};
 pub(crate) use outage::Outage;
@@ -55,6 +57,8 @@ pub(crate) struct Cluster {
     pub(crate) outgoing: Outgoing,
     /// Hand-overs that this node waits for.
     pub(crate) evictions: Evictions,
+    /// What the other nodes tell.
+    pub(crate) hearing: Hearing,
     pub(crate) membership: Membership,
     pub(crate) progress: Progress,
     /// Whether the database takes changes.
@@ -112,6 +116,7 @@ impl Cluster {
             durable: Lane::new(),
             outgoing: Outgoing::new(),
             evictions: Evictions::default(),
+            hearing: Hearing::default(),
             membership,
             progress: Progress::default(),
             is_caught_up: watch::Sender::new(true),
@@ -196,6 +201,13 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Returns when everything is applied here that any node had told before this call. Cancel safe.
+    pub(crate) fn heard(&self) -> impl Future<Output = ()> {
+        let is_alone = self.databases.forward.is_none();
+        let number = if is_alone { 0 } else { self.hearing.ask() };
+        self.hearing.reach(number)
     }
 
     /// Says whether everything is known that dead nodes have made durable.

@@ -14,7 +14,7 @@ use std::{
 
 use ahash::{AHashMap, AHashSet};
 use ibc::{
-    Cursor, Events, Forward, NodeId, ReceivedFrame, SharedEntry, StoreError,
+    Cursor, Events, Forward, FramePage, NodeId, ReceivedFrame, SharedEntry, StoreError,
     event::{Event, Sender},
 };
 use tokio::sync::mpsc;
@@ -37,6 +37,9 @@ const CLEAN: Duration = Duration::from_millis(200);
 
 /// Frames that were lost in a crash of the database are written again within this time.
 const GAP: Duration = Duration::from_secs(15);
+
+/// While frames are missing, and somebody waits for them, they are looked for this often.
+const AGAIN_SOON: Duration = Duration::from_millis(20);
 
 /// The table of frames is vacuumed at most this often, and for a twentieth of the time.
 const VACUUM: Duration = Duration::from_millis(200);
@@ -108,11 +111,15 @@ impl Feed {
                     None => return,
                 },
                 () = shutdown.stopped() => return,
+                () = self.rooms.cluster.hearing.wanted() => {}
                 () = ring(forward.as_deref(), self.rooms.cluster.node) => {}
             }
             if let Some(forward) = forward.as_deref() {
                 self.read(forward).await;
                 self.clean(forward).await;
+                if self.gap_since.is_some() && self.rooms.cluster.hearing.is_behind() {
+                    tokio::time::sleep(AGAIN_SOON).await;
+                }
             }
             if self.must_learn && self.awaited.is_none() {
                 self.learn_anew().await;
@@ -132,28 +139,36 @@ impl Feed {
 
     /// Applies everything there is. While a page is applied, the next is on its way.
     async fn read(&mut self, forward: &dyn Forward) {
-        let node = self.rooms.cluster.node;
+        let rooms = Arc::clone(&self.rooms);
+        let (node, hearing) = (rooms.cluster.node, &rooms.cluster.hearing);
+        let mut asked = hearing.asked();
         let mut next = forward.read(node, &self.cursors(), FRAMES).await;
         loop {
-            let page = match next {
-                Ok(page) => self.whole(page),
+            let FramePage { frames, is_cut } = match next {
+                Ok(page) => page,
                 Err(error) => {
                     warn!(error = %chain(&error), "frames not read, will repeat");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     return;
                 }
             };
+            let page = self.whole(frames);
+            let is_all = !is_cut && self.gap_since.is_none();
+            let answered = is_all.then_some(asked);
             if page.is_empty() {
+                answered.inspect(|number| hearing.answer(*number));
                 return;
             }
             let ahead = self.cursors_after(&page);
             let consumed = self.start_clean();
+            asked = hearing.asked();
             let (read, cleaned, ()) = tokio::join!(
                 forward.read(node, &ahead, FRAMES),
                 consume(forward, node, consumed.as_deref()),
                 self.page(page),
             );
             self.end_clean(cleaned);
+            answered.inspect(|number| hearing.answer(*number));
             next = read;
         }
     }

@@ -260,13 +260,16 @@ async fn obtain(
     answer.unwrap_or(Err(ClaimError::Unavailable))
 }
 
-/// Waits until the previous owner has handed over [MQTT-3.1.4-3], and reads what it left.
+/// Waits until the previous owner has handed over [MQTT-3.1.4-3], and reads what it left. What the
+/// client sent through other nodes comes before what it will send through this one (guarantee G4).
 async fn take_over(
     rooms: &Rooms,
     client_id: &Str,
     claimed: &mut Claimed,
 ) -> Result<(), ClaimError> {
+    let heard = rooms.cluster.heard();
     let Some(owner) = claimed.previous else {
+        heard.await;
         return Ok(());
     };
     if owner.node == rooms.cluster.node {
@@ -280,6 +283,7 @@ async fn take_over(
             .evict(client_id, owner, claimed.is_present)
             .await;
     }
+    heard.await;
     if claimed.is_present {
         claimed.kept = rooms.cluster.kept(claimed.session).await?;
     }
