@@ -3,7 +3,9 @@
 //! Owns the socket, the buffers and the clocks of the connection, and writes every DISCONNECT and
 //! CONNACK. It knows when something is due, never what it means.
 
+mod alarm;
 mod authentication;
+mod beginning;
 mod debt;
 mod ending;
 mod layers;
@@ -14,20 +16,21 @@ mod throttle;
 mod transport;
 mod websocket;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use mqtt::{Decoder, Packet, ProtocolVersion, ReasonCode};
+use mqtt::{Decoder, Packet, ReasonCode};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
     sync::watch,
-    time::{Instant, error::Elapsed, timeout_at},
+    time::{Instant, sleep_until},
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use self::{
+    alarm::Alarm,
     debt::Debt,
     ending::End,
     stream::Stream,
@@ -53,23 +56,8 @@ const LEASE_CHECK: Duration = Duration::from_millis(50);
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves a client of plain TCP from its first byte to its last.
-pub(crate) async fn serve_tcp(
-    mut stream: TcpStream,
-    seat: Seat,
-    mut peer: Peer,
-    rooms: Arc<Rooms>,
-) {
-    let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
-    let mut input = BytesMut::new();
-    let header = proxy::read_header(&mut stream, &mut input, &mut peer, &rooms);
-    match in_time(deadline, &rooms, header).await {
-        Ok(Some(())) => {
-            let transport = Transport::new(Stream::Tcp(stream), input, seat);
-            serve(transport, peer, deadline, rooms).await;
-        }
-        Ok(None) => {}
-        Err(_) => late(&peer, &rooms),
-    }
+pub(crate) async fn serve_tcp(stream: TcpStream, seat: Seat, peer: Peer, rooms: Arc<Rooms>) {
+    serve(Box::pin(beginning::begin_tcp(stream, seat, peer, rooms)).await).await;
 }
 
 /// The same through TLS, WebSocket or both.
@@ -77,124 +65,35 @@ pub(crate) async fn serve_layered(
     stream: TcpStream,
     seat: Seat,
     acceptor: Option<TlsAcceptor>,
-    mut peer: Peer,
+    peer: Peer,
     rooms: Arc<Rooms>,
 ) {
-    let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
-    // Boxed: a handshake needs much memory, which the connection after it does not.
-    let layers = Box::pin(layers::build(stream, acceptor, &mut peer, &rooms));
-    match in_time(deadline, &rooms, layers).await {
-        Ok(Some(stream)) => {
-            let transport = Transport::new(stream, BytesMut::new(), seat);
-            serve(transport, peer, deadline, rooms).await;
-        }
-        Ok(None) => {}
-        Err(_) => late(&peer, &rooms),
-    }
+    serve(
+        Box::pin(beginning::begin_layered(
+            stream, seat, acceptor, peer, rooms,
+        ))
+        .await,
+    )
+    .await;
 }
 
 /// The same through a Unix socket.
 pub(crate) async fn serve_unix(stream: UnixStream, seat: Seat, rooms: Arc<Rooms>) {
     let deadline = Instant::now() + rooms.config.mqtt.connect_timeout;
     let transport = Transport::new(Stream::Unix(stream), BytesMut::new(), seat);
-    serve(transport, Peer::new(Kind::Unix, None), deadline, rooms).await;
+    let peer = Peer::new(Kind::Unix, None);
+    serve(Box::pin(beginning::begin(transport, peer, deadline, rooms)).await).await;
 }
 
-/// What a connection begins with, if it comes until `deadline`; nothing if the connection is over,
-/// or the node: a node that stops does not wait for those who have said nothing yet.
-async fn in_time<T>(
-    deadline: Instant,
-    rooms: &Rooms,
-    beginning: impl Future<Output = Option<T>>,
-) -> Result<Option<T>, Elapsed> {
-    tokio::select! {
-        begun = timeout_at(deadline, beginning) => begun,
-        () = rooms.shutdown.stopped() => Ok(None),
-    }
-}
-
-fn late(peer: &Peer, rooms: &Rooms) {
-    rooms.metrics.reject_packet("connect_timeout");
-    debug!(%peer, "no CONNECT in time");
-}
-
-/// Serves a client whose CONNECT is to come until `deadline`.
-async fn serve<S>(mut transport: Transport<S>, peer: Peer, deadline: Instant, rooms: Arc<Rooms>)
+/// Serves a client that was let in. What comes before and after is in boxes of its own, because it needs
+/// much memory, and an idle connection shall need little.
+async fn serve<S>(begun: Option<Box<Connection<S>>>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let opening = opening::open(&mut transport, &peer, &rooms);
-    let opened = in_time(deadline, &rooms, opening).await;
-    let Ok(Some(mut opened)) = opened else {
-        if opened.is_err() {
-            late(&peer, &rooms);
-        }
-        transport.part().await;
-        return;
-    };
-    let authenticated = tokio::select! {
-        authenticated = authentication::authenticate(&mut transport, &mut opened, &peer, deadline, &rooms) => authenticated,
-        () = rooms.shutdown.stopped() => None,
-    };
-    let Some(authenticated) = authenticated else {
-        return;
-    };
-    let opening::Opened { decoder, connect } = opened;
-    let keep_alive = match connect.version {
-        ProtocolVersion::V5 => rooms.config.mqtt.keep_alive(connect.keep_alive),
-        // MQTT 3 cannot tell the client another one, so its own counts [MQTT3-3.1.2-24].
-        ProtocolVersion::V3_1 | ProtocolVersion::V3_1_1 => connect.keep_alive,
-    };
-    let Some(session) = opening::admit(&mut transport, connect, authenticated, &peer, &rooms).await
-    else {
-        return;
-    };
-    rooms.metrics.connections.of(peer.listener).inc();
-    debug!(
-        client_id = %session.client_id,
-        %peer,
-        listener = peer.listener.label(),
-        common_name = peer.common_name.as_deref(),
-        "client connected"
-    );
-    let progress = rooms.cluster.progress.watch();
-    let mut connection = Connection {
-        transport,
-        decoder,
-        session,
-        rooms: Arc::clone(&rooms),
-        peer,
-        progress,
-        // [MQTT-3.1.2-22] One and a half times the keep-alive.
-        silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
-        heard: Instant::now(),
-        was_deaf: false,
-        has_unread: false,
-        written: 0,
-        debt: Debt::new(rooms.config.mqtt.acknowledge_timeout),
-        throttle: Throttle::new(&rooms.config.mqtt, Instant::now()),
-    };
+    let Some(mut connection) = begun else { return };
     let end = connection.run().await;
-    let cause = connection.say_goodbye(end).await;
-    let Connection {
-        session,
-        transport,
-        peer,
-        ..
-    } = connection;
-    rooms.metrics.connections.of(peer.listener).dec();
-    // The socket is closed before anybody waits for the database, unless the client has changed
-    // how long its session lives: then the end of the connection tells it that this is so.
-    let mut awaited = Some(transport);
-    if !session.has_new_expiry
-        && let Some(transport) = awaited.take()
-    {
-        transport.part().await;
-    }
-    handle::close(&rooms, session, cause).await;
-    if let Some(transport) = awaited {
-        transport.part().await;
-    }
+    Box::pin(connection.end(end)).await;
 }
 
 struct Connection<S> {
@@ -219,6 +118,8 @@ struct Connection<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn run(&mut self) -> End {
+        let mut sleep = pin!(sleep_until(self.heard));
+        let mut alarm = Alarm::new(sleep.as_mut());
         loop {
             let now = *self.progress.borrow_and_update();
             let mut cx = Context {
@@ -246,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             handle::deliver(&mut cx);
             cx.session.count(&self.rooms.metrics.traffic);
             handle::ask_for_page(&self.rooms, &mut self.session);
-            if let Some(end) = self.wait().await {
+            if let Some(end) = self.wait(&mut alarm).await {
                 return end;
             }
             match self.read_packets().await {
@@ -258,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Waits until something is due; bytes are exchanged meanwhile.
-    async fn wait(&mut self) -> Option<End> {
+    async fn wait(&mut self, alarm: &mut Alarm<'_>) -> Option<End> {
         let awaits_commit = !self.session.owed.is_empty();
         let stake = self.session.stake();
         let has_room = self.rooms.cluster.has_room(stake);
@@ -275,17 +176,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.heard = Instant::now(); // what it sent meanwhile may be half a packet still
         }
         self.was_deaf = !may_read;
-        let overdue = self
-            .debt
-            .deadline(self.session.owed_first(), Instant::now());
+        let now = Instant::now();
+        let overdue = self.debt.deadline(self.session.owed_first(), now);
         let silent = self.silence.map(|silence| self.heard + silence);
-        let deadline = overdue.into_iter().chain(silent).min();
         let is_authenticating = self
             .session
             .reauthentication
             .as_ref()
             .is_some_and(|exchange| exchange.is_working());
         let is_held = awaits_commit && !self.rooms.cluster.may_acknowledge();
+        let check = is_held.then(|| now + LEASE_CHECK);
+        let due = [overdue, silent, pause, check].into_iter().flatten().min();
         tokio::select! {
             biased;
             // First, so that a client that never stops sending gets its answer, too.
@@ -308,12 +209,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 changed.is_err().then_some(End::Silent)
             }
             () = self.rooms.cluster.room(stake), if !has_room => None,
-            () = sleep_until(pause), if pause.is_some() => None,
-            () = tokio::time::sleep(LEASE_CHECK), if is_held => None,
-            () = sleep_until(deadline) => match overdue {
-                Some(overdue) if overdue <= Instant::now() => Some(self.reject(&Reject::Overdue)),
-                _ => self.silent(may_read),
-            },
+            () = alarm.ring(due) => {
+                let is_over = |deadline: Option<Instant>| deadline.is_some_and(|it| it <= Instant::now());
+                if is_over(overdue) {
+                    Some(self.reject(&Reject::Overdue))
+                } else if is_over(silent) {
+                    self.silent(may_read)
+                } else {
+                    None
+                }
+            }
         }
     }
 
@@ -363,8 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             {
                 cx.meet_limit(Limit::PublishRate);
             }
-            let limit = self.rooms.config.mqtt.acknowledge_timeout;
-            if handle::packet_within(limit, &mut cx, packet).await? == Next::Close {
+            if handle::packet(&mut cx, packet).await? == Next::Close {
                 return Ok(Some(End::Silent));
             }
         }
@@ -373,6 +277,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         self.transport.rest();
         Ok(None)
+    }
+
+    /// What comes after the last packet of the client.
+    async fn end(mut self: Box<Self>, end: End) {
+        let cause = self.say_goodbye(end).await;
+        let Self {
+            session,
+            transport,
+            peer,
+            rooms,
+            ..
+        } = *self;
+        rooms.metrics.connections.of(peer.listener).dec();
+        // The socket is closed before anybody waits for the database, unless the client has changed
+        // how long its session lives: then the end of the connection tells it that this is so.
+        let mut awaited = Some(transport);
+        if !session.has_new_expiry
+            && let Some(transport) = awaited.take()
+        {
+            transport.part().await;
+        }
+        handle::close(&rooms, session, cause).await;
+        if let Some(transport) = awaited {
+            transport.part().await;
+        }
     }
 
     fn reject(&self, reject: &Reject) -> End {
@@ -385,12 +314,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             "packet refused, connection closed"
         );
         End::Told(reject.reason_code())
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

@@ -14,7 +14,7 @@ mod reject;
 mod subscribe;
 mod unsubscribe;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use mqtt::{Packet, ReasonCode};
@@ -96,31 +96,41 @@ pub(crate) enum Next {
     Close,
 }
 
-/// The same as [`packet`], but SUBSCRIBE and UNSUBSCRIBE, which wait for all nodes and for the
-/// database, for at most `limit`.
-///
-/// # Errors
-///
-/// [`Reject::Overdue`] if that was not enough.
-pub(crate) async fn packet_within(
-    limit: Duration,
-    cx: &mut Context<'_>,
-    received: Packet,
-) -> Result<Next, Reject> {
-    if !matches!(received, Packet::Subscribe(_) | Packet::Unsubscribe(_)) {
-        return packet(cx, received).await;
-    }
-    let handled = tokio::time::timeout(limit, packet(cx, received));
-    handled.await.unwrap_or(Err(Reject::Overdue))
-}
-
 /// Handles one packet of a connected client. Cancel safe: what was begun and not acknowledged
 /// may have happened.
 ///
 /// # Errors
 ///
 /// [`Reject`] if the connection must be closed; the client is told its reason code.
-async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
+pub(crate) async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
+    match packet {
+        // In a box: they are rare, and need much memory.
+        Packet::Subscribe(_) | Packet::Unsubscribe(_) => {
+            Box::pin(change_subscriptions(cx, packet)).await
+        }
+        packet => answer(cx, packet),
+    }
+}
+
+/// SUBSCRIBE and UNSUBSCRIBE, which wait for all nodes and for the database, for at most
+/// `mqtt.acknowledge_timeout`.
+async fn change_subscriptions(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
+    cx.rooms.metrics.traffic.others_received.inc();
+    let limit = cx.rooms.config.mqtt.acknowledge_timeout;
+    let changed = async {
+        match packet {
+            Packet::Subscribe(packet) => subscribe::subscribe(cx, packet).await?,
+            Packet::Unsubscribe(packet) => unsubscribe::unsubscribe(cx, packet).await,
+            _ => {}
+        }
+        Ok(Next::Read)
+    };
+    let changed = tokio::time::timeout(limit, changed).await;
+    changed.unwrap_or(Err(Reject::Overdue))
+}
+
+/// What needs no waiting.
+fn answer(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
     if let Packet::Publish(publish) = packet {
         publish::publish(cx, publish)?;
         return Ok(Next::Read);
@@ -131,8 +141,6 @@ async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
         Packet::PubRec(ack) => acknowledge::pubrec(cx, &ack),
         Packet::PubRel(ack) => acknowledge::pubrel(cx, &ack),
         Packet::PubComp(ack) => acknowledge::pubcomp(cx, &ack),
-        Packet::Subscribe(subscribe) => subscribe::subscribe(cx, subscribe).await?,
-        Packet::Unsubscribe(unsubscribe) => unsubscribe::unsubscribe(cx, unsubscribe).await,
         // [MQTT-3.12.4-1]
         Packet::PingReq => cx.send(&Packet::PingResp),
         Packet::Disconnect(disconnect) => {
@@ -141,6 +149,8 @@ async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
         }
         Packet::Auth(packet) => auth::auth(cx, &packet)?,
         Packet::Publish(_)
+        | Packet::Subscribe(_)
+        | Packet::Unsubscribe(_)
         | Packet::Connect(_)
         | Packet::ConnAck(_)
         | Packet::SubAck(_)
