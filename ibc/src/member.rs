@@ -49,8 +49,8 @@ pub struct Member {
     pub state: NodeState,
     /// Whether its lease has run out by the clock of the database.
     pub is_expired: bool,
-    /// Whether its presence lock is gone: its process lost the connection to the database.
-    /// Always false where the database has no such locks.
+    /// Whether it gives no sign of life: it has neither of its two lasting connections to the
+    /// database. Always false where the database has none.
     pub is_absent: bool,
 }
 

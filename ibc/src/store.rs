@@ -20,7 +20,7 @@ pub trait Store: Send + Sync + 'static {
     /// Enters this node as [`NodeState::Joining`] with a lease of `lease`.
     ///
     /// If a member of that name exists, waits for its lease to run out (a node killed a moment
-    /// ago), or finds its presence lock free, and declares it dead.
+    /// ago), or finds that it gives no sign of life, and declares it dead.
     ///
     /// # Errors
     ///
@@ -39,9 +39,15 @@ pub trait Store: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<Vec<Member>, StoreError>;
 
-    /// Declares `suspect` dead, if its lease has run out or its presence lock is free, and lets
+    /// Returns when the lease should be renewed without delay, because connections to the database
+    /// have broken, or can be had again. Noticed while [`Forward::wait`](crate::Forward::wait) is
+    /// called. Cancel safe.
+    async fn must_renew(&self);
+
+    /// Declares `suspect` dead, if its lease has run out or it gives no sign of life, and lets
     /// its clients go: owners are cleared, expiry starts, sessions without expiry are deleted, wills
     /// become due after their delay. Returns `None` if it is alive or another node has buried it.
+    /// Takes a quarter of a second if its lease goes on.
     async fn bury(&self, node: NodeId, suspect: NodeId) -> Result<Option<Buried>, StoreError>;
 
     /// Declares this node dead, after its clients were let go.

@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+mod absence;
 mod auth;
 mod crowd;
 mod drain;

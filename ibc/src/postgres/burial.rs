@@ -2,29 +2,24 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::locks::Names;
-use super::{node, presence, queue, session, subscription, will};
+use super::node::{self, Judge};
+use super::{presence, queue, session, subscription, will};
 use crate::{Buried, NodeId, SharedEntry, StoreError};
 
 /// Most messages of shared subscriptions given back by one burial. The others stay in the queues of
 /// sessions that live on.
 const MAX_SHARED: i64 = 20_000;
 
-/// See [`Store::bury`](crate::Store::bury).
+/// See [`Store::bury`](crate::Store::bury). To be called after a [look](node::look), which makes no
+/// living node wait.
 pub(super) async fn bury(
     c: &mut PgConnection,
-    names: Names,
-    node: NodeId,
+    judge: Judge,
     suspect: NodeId,
 ) -> Result<Option<Buried>, StoreError> {
-    let presence = names.presence(NodeId(0));
-    // First without the lock, which would make a living node wait.
-    if !node::is_dead(c, presence, node, suspect).await? {
-        return Ok(None);
-    }
     let mut tx = c.begin().await?;
-    presence::close_fence(&mut tx, names.fence(suspect)).await?;
-    if !node::bury(&mut tx, presence, node, suspect).await? {
+    presence::close_fence(&mut tx, judge.names.fence(suspect)).await?;
+    if !node::bury(&mut tx, judge, suspect).await? {
         tx.rollback().await?;
         return Ok(None);
     }

@@ -1,15 +1,16 @@
 //! The doorbell: notifications that frames have come.
 //!
 //! A notification may be lost with the connection, so each new connection counts as one. Whoever waits
-//! looks into the table now and then all the same.
+//! looks into the table now and then all the same. The connection is also a sign of life, beside that of
+//! [presence](super::presence): the only one whose loss is noticed at once.
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::sync::Mutex;
+use sqlx::postgres::{PgConnectOptions, PgListener};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::locks::Names;
+use super::locks::{self, Names};
 use super::pool;
 use crate::{NodeId, StoreError};
 
@@ -18,17 +19,22 @@ const SILENCE: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// An error comes at most this often.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
+/// A connection is lost at most this often. Shorter than it takes until a node counts as absent.
+const LOSS_PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens on the channel of one node.
 pub(super) struct Doorbell {
     options: PgConnectOptions,
     names: Names,
     ear: Mutex<Option<Ear>>,
+    /// The ear was lost, or there is a new one.
+    changed: Notify,
 }
 
 struct Ear {
     listener: PgListener,
     node: NodeId,
+    opened_at: Instant,
     heard_at: Instant,
 }
 
@@ -38,34 +44,34 @@ impl Doorbell {
             options,
             names,
             ear: Mutex::new(None),
+            changed: Notify::new(),
         }
+    }
+
+    /// Returns when connections of this node have broken, or can be had again. Cancel safe.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// See [`Forward::wait`](crate::Forward::wait).
     pub(super) async fn wait(&self, node: NodeId, patience: Duration) -> Result<(), StoreError> {
         let mut slot = self.ear.lock().await;
         let Some(ear) = slot.as_mut().filter(|ear| ear.node == node) else {
-            *slot = None;
-            return match timeout(PATIENCE, self.listen(node)).await {
-                Ok(Ok(ear)) => {
-                    *slot = Some(ear);
-                    // Somebody may have rung before.
-                    Ok(())
-                }
-                Ok(Err(error)) => Err(pause(error, patience).await),
-                Err(_) => Err(pool::timed_out().into()),
-            };
+            return self.open(slot, node, patience).await;
         };
         match timeout(patience, ear.listener.try_recv()).await {
-            // A ring, or a new connection: rings on the old one may be lost.
-            Ok(Ok(_)) => {
+            Ok(Ok(Some(_))) => {
                 while ear.listener.next_buffered().is_some() {}
                 ear.heard_at = Instant::now();
                 Ok(())
             }
-            Ok(Err(error)) => {
+            // Lost. The listener could open the next one, but that would not have our lock.
+            Ok(Ok(None) | Err(_)) => {
+                let pause = LOSS_PAUSE.saturating_sub(ear.opened_at.elapsed());
                 *slot = None;
-                Err(pause(error, patience).await)
+                self.changed.notify_one();
+                sleep(pause).await;
+                self.open(slot, node, patience).await
             }
             Err(_) if ear.heard_at.elapsed() >= SILENCE => {
                 // Out of its place: if this is cancelled half-way, the connection is not used again.
@@ -73,27 +79,44 @@ impl Doorbell {
                     return Ok(());
                 };
                 *slot = check(ear).await;
+                if slot.is_none() {
+                    self.changed.notify_one();
+                }
                 Ok(())
             }
             Err(_) => Ok(()),
         }
     }
 
+    /// Listens on a new connection. On return somebody may have rung before.
+    async fn open(
+        &self,
+        mut slot: MutexGuard<'_, Option<Ear>>,
+        node: NodeId,
+        patience: Duration,
+    ) -> Result<(), StoreError> {
+        *slot = None;
+        match timeout(PATIENCE, self.listen(node)).await {
+            Ok(Ok(ear)) => {
+                *slot = Some(ear);
+                self.changed.notify_one();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(pause(error, patience).await),
+            Err(_) => Err(pool::timed_out().into()),
+        }
+    }
+
     async fn listen(&self, node: NodeId) -> Result<Ear, sqlx::Error> {
-        // A pool of its own, because the listener opens its next connection from it.
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(PATIENCE)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .test_before_acquire(false)
-            .connect_lazy_with(self.options.clone());
-        let mut listener = PgListener::connect_with(&pool).await?;
+        let mut listener = pool::listener(&self.options, PATIENCE).await?;
+        locks::hold(&mut listener, self.names.ear(node)).await?;
         listener.listen(&self.names.doorbell(node)).await?;
+        let now = Instant::now();
         Ok(Ear {
             listener,
             node,
-            heard_at: Instant::now(),
+            opened_at: now,
+            heard_at: now,
         })
     }
 }

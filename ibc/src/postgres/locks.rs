@@ -3,7 +3,12 @@
 //! Advisory locks are known by two 32-bit numbers: one for the purpose, which includes the schema, so
 //! that two clusters in one database do not meet, and one for the node.
 
+use sqlx::{PgExecutor, postgres::PgQueryResult};
+
 use crate::NodeId;
+
+/// `$1`, `$2` the lock.
+const HOLD: &str = "select pg_try_advisory_lock_shared($1, $2)";
 
 /// The names of one cluster.
 #[derive(Debug, Clone, Copy)]
@@ -23,12 +28,25 @@ impl Names {
         Self { schema_hash }
     }
 
-    /// Held by the session of a living node, for as long as it lives.
+    /// Held by the connection on which a node renews its lease. With [`Names::ear`] a sign of life.
     pub(super) fn presence(self, node: NodeId) -> LockKey {
         LockKey {
             class: self.class(1),
             object: object(node),
         }
+    }
+
+    /// Held by the connection on which a node listens.
+    pub(super) fn ear(self, node: NodeId) -> LockKey {
+        LockKey {
+            class: self.class(4),
+            object: object(node),
+        }
+    }
+
+    /// The classes of the signs of life: [`Names::presence`] and [`Names::ear`].
+    pub(super) fn signs(self) -> [i64; 2] {
+        [self.class(1), self.class(4)].map(i64::from)
     }
 
     /// Held shared by each transaction of a node, and exclusively by whoever declares it dead: so a
@@ -67,4 +85,19 @@ impl Names {
 
 fn object(node: NodeId) -> i32 {
     i32::try_from(node.0 & 0x7fff_ffff).unwrap_or_default()
+}
+
+/// Takes the lock `key` for as long as the connection lives.
+///
+/// Shared, so that a new connection has it at once, also while the server has not noticed that the
+/// one before is gone. Only a stranger can be in the way; then the lock is not free either.
+pub(super) async fn hold<'c>(
+    c: impl PgExecutor<'c>,
+    key: LockKey,
+) -> Result<PgQueryResult, sqlx::Error> {
+    sqlx::query(HOLD)
+        .bind(key.class)
+        .bind(key.object)
+        .execute(c)
+        .await
 }

@@ -4,6 +4,7 @@
 //! that touch several. Every node has its own [`Postgres`]. All objects are in the current schema of
 //! the connection; advisory locks and channels carry a hash of its name.
 
+mod absence;
 mod burial;
 mod claims;
 mod commits;
@@ -35,8 +36,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
+use self::absence::Absences;
 use self::doorbell::Doorbell;
 use self::locks::Names;
+use self::node::{Judge, Look};
 use self::pool::{Pool, limited};
 use self::presence::Presence;
 use crate::{
@@ -75,6 +78,7 @@ pub struct Postgres {
     pool: Pool,
     presence: Presence,
     doorbell: Doorbell,
+    absences: Absences,
     streams: frame::Streams,
     swept: Mutex<sweep::Position>,
 }
@@ -98,9 +102,19 @@ impl Postgres {
             ),
             presence: Presence::new(connect.clone(), names, options.lease),
             doorbell: Doorbell::new(connect, names),
+            absences: Absences::default(),
             streams: frame::Streams::default(),
             swept: Mutex::default(),
         })
+    }
+
+    /// Asked anew for each look: meanwhile the connection may have been lost.
+    async fn judge(&self, node: NodeId) -> Judge {
+        Judge {
+            names: self.names,
+            node,
+            is_settled: self.presence.is_settled().await,
+        }
     }
 }
 
@@ -127,11 +141,24 @@ impl Store for Postgres {
         state: NodeState,
         lease: Duration,
     ) -> Result<Vec<Member>, StoreError> {
-        self.presence.renew(node, state, lease).await
+        let members = self.presence.renew(node, state, lease).await?;
+        self.absences.note(&members);
+        Ok(members)
+    }
+
+    async fn must_renew(&self) {
+        self.doorbell.changed().await;
     }
 
     async fn bury(&self, node: NodeId, suspect: NodeId) -> Result<Option<Buried>, StoreError> {
-        on_connection!(self, c => burial::bury(c, self.names, node, suspect))
+        let judge = self.judge(node).await;
+        match on_connection!(self, c => node::look(c, judge, suspect))? {
+            Look::Nothing => return Ok(None),
+            Look::Dead => {}
+            Look::Absent => self.absences.second_look(suspect).await,
+        }
+        let judge = self.judge(node).await;
+        on_connection!(self, c => burial::bury(c, judge, suspect))
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), StoreError> {

@@ -5,26 +5,48 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::locks::{LockKey, Names};
+use super::locks::Names;
 use crate::{Member, NodeId, NodeState, StoreError};
 
-/// `$1` the class of presence locks. Whether nobody holds the lock of node `n`.
-///
-/// False for a while after the database started, when no node had the time to come back, and for
-/// a node that renewed its lease less than half a lease ago: that is more often than it renews,
-/// so a node whose connection was cut gets the chance to lock again before anybody looks.
+/// Whether somebody holds a lock of node `$node`, of a class for which `$class` is true.
+macro_rules! is_locked {
+    ($class:literal, $node:literal) => {
+        concat!(
+            "exists (select 1 from pg_locks l
+                      where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
+                        and l.database = (select oid from pg_database
+                                           where datname = current_database())
+                        and l.classid::bigint ",
+            $class,
+            " and l.objid = (",
+            $node,
+            " & 2147483647)::oid)"
+        )
+    };
+}
+
+/// `$1` the classes of [`Names::signs`]. Whether nobody holds a lock of node `n`, although the
+/// database is up for long enough for everybody to have come back to it.
+macro_rules! is_silent {
+    () => {
+        concat!(
+            "(not ",
+            is_locked!("= any($1::bigint[])", "n.incarnation"),
+            " and clock_timestamp() > pg_postmaster_start_time()
+                                      + (n.lease_until - n.renewed_at) + interval '2 seconds')"
+        )
+    };
+}
+
+/// `$1` the classes of [`Names::signs`]. Whether node `n` gives no sign of life. A node that joined a
+/// moment ago has only one of its two connections.
 macro_rules! is_absent {
     () => {
-        "(not exists (select 1 from pg_locks l
-                       where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
-                         and l.database = (select oid from pg_database
-                                            where datname = current_database())
-                         and l.classid = $1::bigint::oid
-                         and l.objid = (n.incarnation & 2147483647)::oid)
-          and clock_timestamp() > pg_postmaster_start_time()
-                                  + (n.lease_until - n.renewed_at) + interval '2 seconds'
-          and clock_timestamp() > n.started_at + interval '2 seconds'
-          and clock_timestamp() > n.renewed_at + (n.lease_until - n.renewed_at) / 2)"
+        concat!(
+            "(",
+            is_silent!(),
+            " and clock_timestamp() > n.started_at + interval '2 seconds')"
+        )
     };
 }
 
@@ -38,22 +60,13 @@ const INSERT: &str = "
             clock_timestamp(), clock_timestamp(), clock_timestamp())
     on conflict (name) where state <> 'dead' do nothing";
 
-/// `$1` class of presence locks, `$2` name. The lock is free although Postgres is up for long
-/// enough; without the patience of `is_absent`, because the name being asked for again says that
-/// the old process is gone.
-const FIND_BY_NAME: &str = "
-    select n.incarnation, (extract(epoch from n.lease_until) * 1000000)::bigint,
-           n.lease_until < clock_timestamp(),
-           not exists (select 1 from pg_locks l
-                        where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
-                          and l.database = (select oid from pg_database
-                                             where datname = current_database())
-                          and l.classid = $1::bigint::oid
-                          and l.objid = (n.incarnation & 2147483647)::oid)
-           and clock_timestamp() > pg_postmaster_start_time()
-                                   + (n.lease_until - n.renewed_at) + interval '2 seconds'
-      from node n
-     where n.name = $2 and n.state <> 'dead'";
+/// `$1` the classes of [`Names::signs`], `$2` name.
+const FIND_BY_NAME: &str = concat!(
+    "select n.incarnation, (extract(epoch from n.lease_until) * 1000000)::bigint,
+            n.lease_until < clock_timestamp(), ",
+    is_silent!(),
+    " from node n where n.name = $2 and n.state <> 'dead'"
+);
 
 /// `$1` name.
 const FIND_UNBURIED: &str = "
@@ -76,24 +89,30 @@ const RENEW: &str = "
            lease_until = clock_timestamp() + $3::bigint * interval '1 millisecond'
      where incarnation = $1 and state <> 'dead'";
 
-/// `$1` class of presence locks.
+/// `$1` the classes of [`Names::signs`].
 const MEMBERS: &str = concat!(
     "select n.incarnation, n.name, n.version, n.state, n.lease_until < clock_timestamp() as is_expired, ",
     is_absent!(),
     " as is_absent from node n where n.state <> 'dead' order by n.incarnation"
 );
 
-/// `$1` class of presence locks, `$3` who asks. Whether node `n` is dead.
+/// `$1` the classes of [`Names::signs`], `$3` who asks, `$4` whether it can tell absence. Whether
+/// node `n` is dead.
 ///
 /// Who asks must have renewed its lease for a whole lease without a pause, up to now. So after an
 /// outage of the database, in which leases ran out, everybody has the time to come back.
+///
+/// About absence it must also have kept its own presence connection for as long, and have it now by
+/// what the database knows: then whatever may have cut off the other one has not cut off everybody.
 macro_rules! may_be_buried {
     () => {
         concat!(
             "(n.buried_at is null and (n.state = 'dead' or (",
-            "(n.lease_until < clock_timestamp() or ",
+            "(n.lease_until < clock_timestamp() or ($4 and ",
+            is_locked!("= ($1::bigint[])[1]", "$3::bigint"),
+            " and ",
             is_absent!(),
-            ") and exists (select 1 from node j where j.incarnation = $3 and j.state <> 'dead'
+            ")) and exists (select 1 from node j where j.incarnation = $3 and j.state <> 'dead'
                               and clock_timestamp() <= j.renewed_at + (j.lease_until - j.renewed_at) / 2
                               and clock_timestamp() > j.steady_since
                                                       + (j.lease_until - j.renewed_at)))))"
@@ -101,15 +120,18 @@ macro_rules! may_be_buried {
     };
 }
 
-/// `$1` class of presence locks, `$2` suspect, `$3` who asks. No row: the suspect is unknown.
-const IS_DEAD: &str = concat!(
+/// `$1` the classes of [`Names::signs`], `$2` suspect, `$3` who asks, `$4` whether it can tell
+/// absence. No row: the suspect is unknown.
+const LOOK: &str = concat!(
     "select ",
     may_be_buried!(),
-    ", exists (select 1 from node me where me.incarnation = $3 and me.state <> 'dead')
+    ", n.state <> 'dead' and n.lease_until >= clock_timestamp(),
+       exists (select 1 from node me where me.incarnation = $3 and me.state <> 'dead')
       from node n where n.incarnation = $2"
 );
 
-/// `$1` class of presence locks, `$2` suspect, `$3` who asks. One of those that try at once succeeds.
+/// `$1` the classes of [`Names::signs`], `$2` suspect, `$3` who asks, `$4` whether it can tell
+/// absence. One of those that try at once succeeds.
 const BURY: &str = concat!(
     "update node n set state = 'dead', died_at = coalesce(n.died_at, clock_timestamp()),
             buried_at = clock_timestamp()
@@ -162,7 +184,28 @@ pub(super) struct Namesake {
     /// Microseconds since 1970.
     pub(super) lease_until: i64,
     pub(super) is_expired: bool,
-    pub(super) is_lock_free: bool,
+    /// Nobody holds one of its locks.
+    pub(super) is_silent: bool,
+}
+
+/// Who wants to bury another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judge {
+    pub(super) names: Names,
+    pub(super) node: NodeId,
+    /// It has kept its presence connection for a whole lease.
+    pub(super) is_settled: bool,
+}
+
+/// What is known of a suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It lives, is buried, or who asks cannot tell.
+    Nothing,
+    /// Dead, or its lease has run out.
+    Dead,
+    /// Its lease goes on, but it gives no sign of life.
+    Absent,
 }
 
 pub(super) async fn next_incarnation(c: &mut PgConnection) -> Result<NodeId, sqlx::Error> {
@@ -196,16 +239,16 @@ pub(super) async fn find_by_name(
     name: &str,
 ) -> Result<Option<Namesake>, sqlx::Error> {
     let row: Option<(i64, i64, bool, bool)> = sqlx::query_as(FIND_BY_NAME)
-        .bind(i64::from(names.presence(NodeId(0)).class))
+        .bind(names.signs())
         .bind(name)
         .fetch_optional(c)
         .await?;
     Ok(
-        row.map(|(node, lease_until, is_expired, is_lock_free)| Namesake {
+        row.map(|(node, lease_until, is_expired, is_silent)| Namesake {
             node: NodeId(node),
             lease_until,
             is_expired,
-            is_lock_free,
+            is_silent,
         }),
     )
 }
@@ -251,8 +294,10 @@ pub(super) async fn renew(
 }
 
 pub(super) async fn members(c: &mut PgConnection, names: Names) -> Result<Vec<Member>, StoreError> {
-    let class = i64::from(names.presence(NodeId(0)).class);
-    let rows = sqlx::query(MEMBERS).bind(class).fetch_all(c).await?;
+    let rows = sqlx::query(MEMBERS)
+        .bind(names.signs())
+        .fetch_all(c)
+        .await?;
     rows.iter().map(member).collect()
 }
 
@@ -272,38 +317,38 @@ fn member(row: &PgRow) -> Result<Member, StoreError> {
 ///
 /// # Errors
 ///
-/// [`StoreError::Fenced`] if `node` is dead itself.
-pub(super) async fn is_dead(
+/// [`StoreError::Fenced`] if the judge is dead itself.
+pub(super) async fn look(
     c: &mut PgConnection,
-    presence: LockKey,
-    node: NodeId,
+    judge: Judge,
     suspect: NodeId,
-) -> Result<bool, StoreError> {
-    let row: Option<(bool, bool)> = sqlx::query_as(IS_DEAD)
-        .bind(i64::from(presence.class))
+) -> Result<Look, StoreError> {
+    let row: Option<(bool, bool, bool)> = sqlx::query_as(LOOK)
+        .bind(judge.names.signs())
         .bind(suspect.0)
-        .bind(node.0)
+        .bind(judge.node.0)
+        .bind(judge.is_settled)
         .fetch_optional(c)
         .await?;
     match row {
-        Some((_, false)) => Err(StoreError::Fenced),
-        Some((is_dead, true)) => Ok(is_dead),
-        None => Ok(false),
+        Some((_, _, false)) => Err(StoreError::Fenced),
+        Some((true, false, true)) => Ok(Look::Dead),
+        Some((true, true, true)) => Ok(Look::Absent),
+        Some((false, _, true)) | None => Ok(Look::Nothing),
     }
 }
 
 /// Marks `suspect` dead and buried. False if it lives or somebody else was quicker.
 pub(super) async fn bury(
     c: &mut PgConnection,
-    presence: LockKey,
-    node: NodeId,
+    judge: Judge,
     suspect: NodeId,
 ) -> Result<bool, sqlx::Error> {
-    let class = i64::from(presence.class);
     let done = sqlx::query(BURY)
-        .bind(class)
+        .bind(judge.names.signs())
         .bind(suspect.0)
-        .bind(node.0)
+        .bind(judge.node.0)
+        .bind(judge.is_settled)
         .execute(c)
         .await?;
     Ok(done.rows_affected() == 1)

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -129,25 +129,55 @@ pub(super) fn timed_out() -> sqlx::Error {
     .into()
 }
 
+/// What is set on each connection: by a statement and not as start-up options, which poolers between us
+/// and the server refuse. A server that closes idle sessions must not close ours.
+fn settings(statement_timeout: Duration) -> String {
+    format!(
+        "set statement_timeout = {}; set idle_in_transaction_session_timeout = '3s'; \
+         set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; \
+         set client_min_messages = warning; set jit = off; set enable_seqscan = off; \
+         select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'",
+        statement_timeout.as_millis()
+    )
+}
+
 /// Opens a connection, for at most `wait`.
-///
-/// The settings are made by a statement and not as start-up options, which poolers between us and
-/// the server refuse.
 pub(super) async fn connect(
     options: &PgConnectOptions,
     statement_timeout: Duration,
     wait: Duration,
 ) -> Result<PgConnection, sqlx::Error> {
-    let settings = format!(
-        "set statement_timeout = {}; set idle_in_transaction_session_timeout = '3s'; \
-         set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; \
-         set client_min_messages = warning; set jit = off; set enable_seqscan = off",
-        statement_timeout.as_millis()
-    );
+    let settings = settings(statement_timeout);
     let open = async {
         let mut connection = options.connect().await?;
         connection.execute(settings.as_str()).await?;
         Ok(connection)
+    };
+    timeout(wait, open)
+        .await
+        .unwrap_or_else(|_| Err(timed_out()))
+}
+
+/// The same for one that can listen. When it is lost it opens no other by itself, unless it is used
+/// after that.
+pub(super) async fn listener(
+    options: &PgConnectOptions,
+    wait: Duration,
+) -> Result<PgListener, sqlx::Error> {
+    let settings = settings(STATEMENT_TIMEOUT);
+    // There is no other way to a listener than a pool.
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(wait)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .test_before_acquire(false)
+        .connect_lazy_with(options.clone());
+    let open = async {
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.eager_reconnect(false);
+        listener.execute(settings.as_str()).await?;
+        Ok(listener)
     };
     timeout(wait, open)
         .await

@@ -1,27 +1,26 @@
 //! The connection by which a node shows that it lives.
 //!
-//! It holds an advisory lock that the server gives up as soon as the connection is gone, so a
-//! killed process is noticed before its lease runs out. The lease is renewed on it too. It
-//! belongs to no pool, and is opened again when it broke.
+//! It holds an advisory lock that the server gives up as soon as the connection is gone, and so does
+//! the [doorbell](super::doorbell): a process without both was killed, which is noticed before its
+//! lease runs out. The lease is renewed on it too. It belongs to no pool, and is opened again when it
+//! broke.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::locks::{LockKey, Names};
+use super::locks::{self, LockKey, Names};
 use super::{node, pool};
 use crate::{JoinError, Joined, Member, NodeId, NodeState, StoreError};
 
 /// How often a joining node looks at a member of its name.
 const POLL: Duration = Duration::from_millis(100);
-/// The lock of a predecessor must be free at two looks that are this far apart.
-const LOCK_FREE: Duration = Duration::from_millis(300);
+/// The locks of a predecessor must be free at two looks that are this far apart.
+const SILENCE: Duration = Duration::from_millis(300);
 
-/// `$1`, `$2` the lock.
-const LOCK: &str = "select pg_try_advisory_lock($1, $2)";
 /// `$1`, `$2` the lock. Waits for transactions of that node.
 const CLOSE_FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
 
@@ -29,6 +28,7 @@ const CLOSE_FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
 pub(super) struct Presence {
     options: PgConnectOptions,
     names: Names,
+    lease: Duration,
     /// Longer than this, and an answer is useless.
     patience: Duration,
     held: Mutex<Option<Held>>,
@@ -37,7 +37,8 @@ pub(super) struct Presence {
 struct Held {
     connection: PgConnection,
     node: NodeId,
-    is_locked: bool,
+    /// When it took the lock.
+    since: Instant,
 }
 
 impl Presence {
@@ -46,6 +47,7 @@ impl Presence {
         Self {
             options,
             names,
+            lease,
             patience,
             held: Mutex::new(None),
         }
@@ -66,7 +68,10 @@ impl Presence {
             .await
             .map_err(StoreError::from)?;
         // Before the row, so that no one sees the row without the lock.
-        let is_locked = lock(&mut c, self.names.presence(node)).await?;
+        locks::hold(&mut c, self.names.presence(node))
+            .await
+            .map_err(StoreError::from)?;
+        let since = Instant::now();
         let mut watched: Option<(node::Namesake, u32)> = None;
         loop {
             if node::insert(&mut c, node, name, version, lease)
@@ -79,7 +84,7 @@ impl Presence {
                 *held = Some(Held {
                     connection: c,
                     node,
-                    is_locked,
+                    since,
                 });
                 return Ok(Joined { node, previous });
             }
@@ -92,7 +97,7 @@ impl Presence {
     }
 
     /// One look at a member of our name; `watched` is the first one with the number of looks at
-    /// which its lock was free.
+    /// which its locks were free.
     async fn watch(
         &self,
         c: &mut PgConnection,
@@ -106,8 +111,8 @@ impl Presence {
                 name: name.to_owned(),
             });
         }
-        let looks = if namesake.is_lock_free { looks + 1 } else { 0 };
-        let is_gone = POLL * looks.saturating_sub(1) >= LOCK_FREE;
+        let looks = if namesake.is_silent { looks + 1 } else { 0 };
+        let is_gone = POLL * looks.saturating_sub(1) >= SILENCE;
         if namesake.is_expired || is_gone {
             self.declare_dead(c, &namesake).await?;
         } else {
@@ -149,14 +154,18 @@ impl Presence {
                 Ok(Err(_)) | Err(_) => {}
             }
         }
-        let connection = self.connect().await?;
-        let used = Held {
-            connection,
-            node,
-            is_locked: false,
-        };
-        let renewed = timeout(self.patience, self.renew_on(used, state, lease)).await;
-        let (used, members) = renewed.map_err(|_| pool::timed_out())??;
+        let mut connection = self.connect().await?;
+        let renewed = timeout(self.patience, async {
+            locks::hold(&mut connection, self.names.presence(node)).await?;
+            let since = Instant::now();
+            let used = Held {
+                connection,
+                node,
+                since,
+            };
+            self.renew_on(used, state, lease).await
+        });
+        let (used, members) = renewed.await.map_err(|_| pool::timed_out())??;
         *held = Some(used);
         Ok(members)
     }
@@ -167,16 +176,18 @@ impl Presence {
         state: NodeState,
         lease: Duration,
     ) -> Result<(Held, Vec<Member>), StoreError> {
-        if !held.is_locked {
-            // Not free while the server has not noticed that our old connection is gone. Then we
-            // are still present; the next renewal tries again.
-            held.is_locked = lock(&mut held.connection, self.names.presence(held.node)).await?;
-        }
         if !node::renew(&mut held.connection, held.node, state, lease).await? {
             return Err(StoreError::Fenced);
         }
         let members = node::members(&mut held.connection, self.names).await?;
         Ok((held, members))
+    }
+
+    /// Whether the connection, as far as is known here, has lasted for a whole lease.
+    pub(super) async fn is_settled(&self) -> bool {
+        let held = self.held.lock().await;
+        held.as_ref()
+            .is_some_and(|held| held.since.elapsed() >= self.lease)
     }
 
     /// Gives up the lock.
@@ -187,14 +198,6 @@ impl Presence {
     async fn connect(&self) -> Result<PgConnection, StoreError> {
         Ok(pool::connect(&self.options, self.patience, self.patience).await?)
     }
-}
-
-async fn lock(c: &mut PgConnection, key: LockKey) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar(LOCK)
-        .bind(key.class)
-        .bind(key.object)
-        .fetch_one(c)
-        .await?)
 }
 
 /// Waits until no transaction of a node is under way, and lets none begin until this one ends.

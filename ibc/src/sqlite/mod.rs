@@ -151,6 +151,10 @@ impl Store for Sqlite {
         write!(self, c => node::renew(&mut c, node, state, lease))
     }
 
+    async fn must_renew(&self) {
+        std::future::pending().await
+    }
+
     async fn bury(&self, node: NodeId, suspect: NodeId) -> Result<Option<Buried>, StoreError> {
         write!(self, c => transactions::bury(&mut c, node, suspect))
     }

@@ -191,8 +191,13 @@ pub fn numbered(batch: Batch) -> Batch {
 
 /// A node on Postgres that has not joined.
 pub async fn postgres(url: &str) -> Postgres {
+    postgres_with(url, LEASE).await
+}
+
+/// One that is to have another lease.
+pub async fn postgres_with(url: &str, lease: Duration) -> Postgres {
     let options = PostgresOptions {
-        lease: LEASE,
+        lease,
         ..PostgresOptions::default()
     };
     Postgres::open(url, options).await.unwrap()

@@ -264,7 +264,9 @@ async fn two_clusters_in_one_database_do_not_meet() {
     assert!(started.elapsed() >= Duration::from_millis(300));
     assert!(two.read(node_two, &[], 9).await.unwrap().frames.is_empty());
     assert_eq!(one.read(node_one, &[], 9).await.unwrap().frames.len(), 1);
+    one.wait(node_one, LEASE).await.unwrap();
+    // Two of each: for its presence and for its ear.
     let locks = "select count(distinct (classid, objid)) from pg_locks where locktype = 'advisory'
                     and database = (select oid from pg_database where datname = current_database())";
-    assert_eq!(server::number(&url, locks).await, 2);
+    assert_eq!(server::number(&url, locks).await, 4);
 }

@@ -8,6 +8,7 @@
 )]
 #![allow(missing_docs, reason = "a test")]
 
+mod absence;
 mod bed;
 mod burial;
 mod claims;

@@ -100,15 +100,10 @@ async fn the_lock_of_a_killed_node_tells_that_it_is_gone() {
     let first = a.join("a", "1", LEASE).await.unwrap().node;
     drop(a);
     // A lease that will not run out, but short compared with the time that the server is up.
-    let sql = "update node set renewed_at = clock_timestamp() + interval '59 min',
-                               lease_until = clock_timestamp() + interval '1 hour'
-                where incarnation = ";
-    server::execute(
-        &url,
-        &format!("{sql}{first}; update node set renewed_at = lease_until - interval '10 ms'"),
-    )
-    .await
-    .unwrap();
+    let sql =
+        "update node set renewed_at = clock_timestamp() + interval '1 hour' - interval '10 ms',
+                               lease_until = clock_timestamp() + interval '1 hour'";
+    server::execute(&url, sql).await.unwrap();
     let b = postgres(&url).await;
     let started = Instant::now();
     let joined = b.join("a", "1", LEASE).await.unwrap();

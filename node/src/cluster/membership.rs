@@ -98,6 +98,7 @@ pub(super) async fn run(
         tokio::select! {
             _ = renewal.tick() => {}
             () = cluster.membership.changed.notified() => {}
+            () = cluster.databases.store.must_renew() => {}
             suspect = suspects.recv() => {
                 let Some(suspect) = suspect else { return };
                 if bury(&cluster, suspect, &changes).await.is_err() {
