@@ -174,6 +174,9 @@ fn mortals() -> Vec<Part> {
 
 /// Clients that connect while they are connected.
 fn doubles() -> Vec<Part> {
+    // What they have sent to a node that cannot commit it, they soon send again elsewhere.
+    let rover =
+        |name, version| publisher(name, version, ExactlyOnce, 20).with_habit(Habit::Nomadic);
     vec![
         publisher("t1", V5, AtLeastOnce, 20)
             .subscribed("load/p3/#", AtLeastOnce)
@@ -181,6 +184,9 @@ fn doubles() -> Vec<Part> {
         publisher("t2", V3_1_1, ExactlyOnce, 20)
             .subscribed("load/p5/#", ExactlyOnce)
             .with_habit(Habit::Doubled),
+        rover("rover-1", V5),
+        rover("rover-2", V3_1_1),
+        rover("rover-3", V5),
         Part::new("nomad-1", V5, Persistent)
             .subscribed("load/p6/#", ExactlyOnce)
             .subscribed("load/p4/#", AtLeastOnce)

@@ -1,13 +1,13 @@
 //! The faults there are.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use anyhow::bail;
 
 use crate::schedule::names;
 
 /// The kinds, with how often each is drawn compared with the others.
-pub const KINDS: [(Kind, usize); 14] = [
+pub const KINDS: [(Kind, usize); 15] = [
     (Kind::Kill, 4),
     (Kind::KillTwo, 2),
     (Kind::KillAll, 2),
@@ -18,6 +18,7 @@ pub const KINDS: [(Kind, usize); 14] = [
     (Kind::Cut, 2),
     (Kind::CutTo, 1),
     (Kind::CutFrom, 2),
+    (Kind::CutNew, 3),
     (Kind::Delay, 2),
     (Kind::Reset, 2),
     (Kind::Clock, 2),
@@ -37,6 +38,7 @@ pub enum Kind {
     Cut,
     CutTo,
     CutFrom,
+    CutNew,
     Delay,
     Reset,
     Clock,
@@ -57,6 +59,7 @@ impl Kind {
             Self::Cut => "cut",
             Self::CutTo => "cut-to",
             Self::CutFrom => "cut-from",
+            Self::CutNew => "cut-new",
             Self::Delay => "delay",
             Self::Reset => "reset",
             Self::Clock => "clock",
@@ -103,6 +106,9 @@ pub enum Fault {
     Outage,
     /// Packets between a node and the database are dropped.
     Cut { node: usize, way: Way },
+    /// All of them for longer than the lease, and then only those of new connections: what the node was
+    /// about to write arrives before it can renew its lease.
+    CutNew { node: usize, all: Duration },
     /// They take half a second longer for each question and answer.
     Delay(usize),
     /// Connections of the load balancer to a node are reset.
@@ -152,6 +158,13 @@ impl fmt::Display for Fault {
                     Way::Both => "cut both ways",
                 };
                 write!(f, "{text} of {}", name(*node))
+            }
+            Self::CutNew { node, .. } => {
+                write!(
+                    f,
+                    "cut of {}, of its new connections for longer",
+                    name(*node)
+                )
             }
             Self::Delay(node) => write!(f, "delay of {}", name(*node)),
             Self::Reset(node) => write!(f, "resets between nginx and {}", name(*node)),

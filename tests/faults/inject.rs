@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     clock::{HOUR_BACKWARDS, HOUR_FORWARDS, RIGHT_TIME},
-    fault::Fault,
+    fault::{Fault, Way},
     network::Rules,
     schedule::{NODES, Planned},
     world::World,
@@ -83,6 +83,11 @@ async fn inject(world: &World, planned: &Planned) -> anyhow::Result<()> {
             sleep(lasts).await;
             drop(rules);
         }
+        Fault::CutNew { node, all } => {
+            world.excuse(*node, lasts);
+            world.excuse_missing_database(*node, lasts);
+            cut_new(*node, *all, lasts).await?;
+        }
         Fault::Delay(node) => {
             world.excuse_missing_database(*node, lasts);
             let relay = world.relays[*node].as_ref().context("no relay")?;
@@ -112,6 +117,16 @@ async fn inject(world: &World, planned: &Planned) -> anyhow::Result<()> {
         }
         Fault::Upgrade => upgrade(world).await,
     }
+    Ok(())
+}
+
+async fn cut_new(node: usize, all: Duration, lasts: Duration) -> anyhow::Result<()> {
+    let rules = Rules::cut(node, Way::Both)?;
+    sleep(all).await;
+    let new = Rules::cut_new(node)?;
+    drop(rules);
+    sleep(lasts.saturating_sub(all)).await;
+    drop(new);
     Ok(())
 }
 

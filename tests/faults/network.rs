@@ -65,6 +65,13 @@ impl Rules {
         }
     }
 
+    /// Drops what would make a new connection of a node to Postgres.
+    pub fn cut_new(node: usize) -> anyhow::Result<Self> {
+        let postgres = postgres(node);
+        let (ip, port) = (postgres.ip(), postgres.port());
+        Self::add(&[format!("INPUT -p tcp --syn -d {ip} --dport {port} -j DROP")])
+    }
+
     /// Resets connections between nginx and a node as soon as they say something.
     pub fn reset(node: usize) -> anyhow::Result<Self> {
         let node = balanced(node);

@@ -203,9 +203,18 @@ fn draw(random: &mut Random, lease: Duration, wish: &Wish) -> (Fault, Duration) 
                 Kind::CutFrom => Way::From,
                 _ => Way::Both,
             };
-            let shorter = random.tenths_of(lease, 2, 8);
-            let lasts = if random.once_in(2) { longer } else { shorter };
+            let lasts = match random.below(3) {
+                0 => random.tenths_of(lease, 2, 8),
+                // It is over soon after the node was declared dead: before that has noticed.
+                1 => random.tenths_of(lease, 12, 15),
+                _ => longer,
+            };
             (Fault::Cut { node, way }, lasts)
+        }
+        Kind::CutNew => {
+            let all = random.tenths_of(lease, 12, 15);
+            let lasts = all + random.tenths_of(lease, 5, 10);
+            (Fault::CutNew { node, all }, lasts)
         }
         Kind::Delay => (Fault::Delay(node), random.millis(2000, 5000)),
         Kind::Reset => (Fault::Reset(node), random.millis(100, 500)),
