@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-node check test test-compose bench fuzz faults
+.PHONY: help build run cluster cluster-node check test test-compose bench fuzz faults mutants
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,3 +36,6 @@ fuzz: ## hostile input for the decoders and for running nodes (SECONDS=60 for ea
 
 faults: ## a cluster broken by seeded faults under load, and a checker (SEED=7 or SEEDS=1-200, JOBS=2, SECONDS, ONLY=kill)
 	@SECONDS_EACH=$(or $(SECONDS),12) deploy/scripts/faults
+
+mutants: ## bugs put in on purpose, each of which `make faults` must find (MUTANT=no-fence, SEEDS=1-20, JOBS=2, EVERY=1)
+	@SECONDS_EACH=$(or $(SECONDS),12) deploy/scripts/mutants
