@@ -25,27 +25,15 @@ macro_rules! is_locked {
     };
 }
 
-/// `$1` the classes of [`Names::signs`]. Whether nobody holds a lock of node `n`, although the
-/// database is up for long enough for everybody to have come back to it.
-macro_rules! is_silent {
+/// `$1` the classes of [`Names::signs`]. Whether node `n` gives no sign of life, although the database
+/// is up for long enough for everybody to have come back to it.
+macro_rules! is_absent {
     () => {
         concat!(
             "(not ",
             is_locked!("= any($1::bigint[])", "n.incarnation"),
             " and clock_timestamp() > pg_postmaster_start_time()
                                       + (n.lease_until - n.renewed_at) + interval '2 seconds')"
-        )
-    };
-}
-
-/// `$1` the classes of [`Names::signs`]. Whether node `n` gives no sign of life. A node that joined a
-/// moment ago has only one of its two connections.
-macro_rules! is_absent {
-    () => {
-        concat!(
-            "(",
-            is_silent!(),
-            " and clock_timestamp() > n.started_at + interval '2 seconds')"
         )
     };
 }
@@ -64,7 +52,7 @@ const INSERT: &str = "
 const FIND_BY_NAME: &str = concat!(
     "select n.incarnation, (extract(epoch from n.lease_until) * 1000000)::bigint,
             n.lease_until < clock_timestamp(), ",
-    is_silent!(),
+    is_absent!(),
     " from node n where n.name = $2 and n.state <> 'dead'"
 );
 
@@ -184,8 +172,7 @@ pub(super) struct Namesake {
     /// Microseconds since 1970.
     pub(super) lease_until: i64,
     pub(super) is_expired: bool,
-    /// Nobody holds one of its locks.
-    pub(super) is_silent: bool,
+    pub(super) is_absent: bool,
 }
 
 /// Who wants to bury another.
@@ -244,11 +231,11 @@ pub(super) async fn find_by_name(
         .fetch_optional(c)
         .await?;
     Ok(
-        row.map(|(node, lease_until, is_expired, is_silent)| Namesake {
+        row.map(|(node, lease_until, is_expired, is_absent)| Namesake {
             node: NodeId(node),
             lease_until,
             is_expired,
-            is_silent,
+            is_absent,
         }),
     )
 }

@@ -18,7 +18,7 @@ use crate::{JoinError, Joined, Member, NodeId, NodeState, StoreError};
 
 /// How often a joining node looks at a member of its name.
 const POLL: Duration = Duration::from_millis(100);
-/// The locks of a predecessor must be free at two looks that are this far apart.
+/// A predecessor must be absent at looks over this time.
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// `$1`, `$2` the lock. Waits for transactions of that node.
@@ -97,7 +97,7 @@ impl Presence {
     }
 
     /// One look at a member of our name; `watched` is the first one with the number of looks at
-    /// which its locks were free.
+    /// which it was absent.
     async fn watch(
         &self,
         c: &mut PgConnection,
@@ -111,7 +111,7 @@ impl Presence {
                 name: name.to_owned(),
             });
         }
-        let looks = if namesake.is_silent { looks + 1 } else { 0 };
+        let looks = if namesake.is_absent { looks + 1 } else { 0 };
         let is_gone = POLL * looks.saturating_sub(1) >= SILENCE;
         if namesake.is_expired || is_gone {
             self.declare_dead(c, &namesake).await?;

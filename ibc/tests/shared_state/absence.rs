@@ -51,8 +51,7 @@ impl Two {
     /// will not run out; it is short compared with the time that the server is up.
     async fn let_time_pass(&self) {
         let sql = format!(
-            "update node set steady_since = clock_timestamp() - interval '1 day',
-                             started_at = clock_timestamp() - interval '1 day';
+            "update node set steady_since = clock_timestamp() - interval '1 day';
              update node set lease_until = clock_timestamp() + interval '1 hour',
                              renewed_at = clock_timestamp() + interval '1 hour' + interval '1 min'
               where incarnation = {}",

@@ -1,6 +1,7 @@
 //! The lease of this node, and the life and death of the others.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -101,9 +102,16 @@ pub(super) async fn run(
             () = cluster.databases.store.must_renew() => {}
             suspect = suspects.recv() => {
                 let Some(suspect) = suspect else { return };
-                if bury(&cluster, suspect, &changes).await.is_err() {
-                    shutdown.fail(Failure::Fenced);
-                    return;
+                // All who wait for a node ask at once.
+                let mut asked = BTreeSet::from([suspect]);
+                while let Ok(suspect) = suspects.try_recv() {
+                    asked.insert(suspect);
+                }
+                for suspect in asked {
+                    if bury(&cluster, suspect, &changes).await.is_err() {
+                        shutdown.fail(Failure::Fenced);
+                        return;
+                    }
                 }
                 continue;
             }
