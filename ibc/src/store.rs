@@ -39,6 +39,11 @@ pub trait Store: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<Vec<Member>, StoreError>;
 
+    /// Whether others may take this node for dead although its lease goes on: it has lost one of its
+    /// lasting connections to the database, perhaps the other one too, and has not renewed since. It
+    /// must not act in the name of the cluster then.
+    fn is_lapsed(&self) -> bool;
+
     /// Returns when the lease should be renewed without delay, because connections to the database
     /// have broken, or can be had again. Noticed while [`Forward::wait`](crate::Forward::wait) is
     /// called. Cancel safe.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::locks::{self, Names};
 use super::pool;
+use super::signs::{Sign, Signs};
 use crate::{NodeId, StoreError};
 
 /// After so long without a ring the connection is asked whether it lives.
@@ -26,12 +27,16 @@ const LOSS_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Doorbell {
     options: PgConnectOptions,
     names: Names,
+    signs: Signs,
+    lease: Duration,
     ear: Mutex<Option<Ear>>,
     /// The ear was lost, or there is a new one.
     changed: Notify,
 }
 
 struct Ear {
+    /// Goes before the connection.
+    _sign: Sign,
     listener: PgListener,
     node: NodeId,
     opened_at: Instant,
@@ -39,10 +44,17 @@ struct Ear {
 }
 
 impl Doorbell {
-    pub(super) fn new(options: PgConnectOptions, names: Names) -> Self {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        names: Names,
+        signs: Signs,
+        lease: Duration,
+    ) -> Self {
         Self {
             options,
             names,
+            signs,
+            lease,
             ear: Mutex::new(None),
             changed: Notify::new(),
         }
@@ -108,11 +120,12 @@ impl Doorbell {
     }
 
     async fn listen(&self, node: NodeId) -> Result<Ear, sqlx::Error> {
-        let mut listener = pool::listener(&self.options, PATIENCE).await?;
+        let mut listener = pool::listener(&self.options, PATIENCE, self.lease).await?;
         locks::hold(&mut listener, self.names.ear(node)).await?;
         listener.listen(&self.names.doorbell(node)).await?;
         let now = Instant::now();
         Ok(Ear {
+            _sign: self.signs.give(),
             listener,
             node,
             opened_at: now,

@@ -25,6 +25,7 @@ mod received;
 mod retained;
 mod secret;
 mod session;
+mod signs;
 mod subscription;
 mod sweep;
 mod trim;
@@ -42,6 +43,7 @@ use self::locks::Names;
 use self::node::{Judge, Look};
 use self::pool::{Pool, limited};
 use self::presence::Presence;
+use self::signs::Signs;
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, Cursor, DueWill, Ended, EntryId, Epoch, Forward,
     Frame, FramePage, JoinError, Joined, Kept, Member, NodeId, NodeState, OpenError, PageLimit,
@@ -77,6 +79,7 @@ pub struct Postgres {
     names: Names,
     pool: Pool,
     presence: Presence,
+    signs: Signs,
     doorbell: Doorbell,
     absences: Absences,
     streams: frame::Streams,
@@ -93,6 +96,7 @@ impl Postgres {
         let opened = open::open(url).await?;
         let names = Names::new(opened.schema_hash);
         let connect = opened.options;
+        let signs = Signs::default();
         Ok(Self {
             names,
             pool: Pool::new(
@@ -100,8 +104,9 @@ impl Postgres {
                 options.max_connections,
                 options.acquire_timeout,
             ),
-            presence: Presence::new(connect.clone(), names, options.lease),
-            doorbell: Doorbell::new(connect, names),
+            presence: Presence::new(connect.clone(), names, signs.clone(), options.lease),
+            doorbell: Doorbell::new(connect, names, signs.clone(), options.lease),
+            signs,
             absences: Absences::default(),
             streams: frame::Streams::default(),
             swept: Mutex::default(),
@@ -144,6 +149,10 @@ impl Store for Postgres {
         let members = self.presence.renew(node, state, lease).await?;
         self.absences.note(&members);
         Ok(members)
+    }
+
+    fn is_lapsed(&self) -> bool {
+        self.signs.is_lapsed()
     }
 
     async fn must_renew(&self) {

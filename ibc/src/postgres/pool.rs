@@ -131,13 +131,18 @@ pub(super) fn timed_out() -> sqlx::Error {
 
 /// What is set on each connection: by a statement and not as start-up options, which poolers between us
 /// and the server refuse. A server that closes idle sessions must not close ours.
-fn settings(statement_timeout: Duration) -> String {
+///
+/// `silence`: the server does not give up a client that it has not heard of for less than this.
+fn settings(statement_timeout: Duration, silence: Duration) -> String {
+    let silence = silence.as_secs() + u64::from(silence.subsec_nanos() > 0);
     format!(
         "set statement_timeout = {}; set idle_in_transaction_session_timeout = '3s'; \
-         set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; \
+         set tcp_keepalives_idle = {}; set tcp_keepalives_interval = {}; set tcp_keepalives_count = 3; \
          set client_min_messages = warning; set jit = off; set enable_seqscan = off; \
          select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'",
-        statement_timeout.as_millis()
+        statement_timeout.as_millis(),
+        silence.max(5),
+        silence.div_ceil(3).max(2),
     )
 }
 
@@ -147,7 +152,18 @@ pub(super) async fn connect(
     statement_timeout: Duration,
     wait: Duration,
 ) -> Result<PgConnection, sqlx::Error> {
-    let settings = settings(statement_timeout);
+    connect_for(options, statement_timeout, wait, Duration::ZERO).await
+}
+
+/// The same for one that the server keeps for at least `lease` after it has heard of us: whoever sees
+/// that it is gone may take us for dead.
+pub(super) async fn connect_for(
+    options: &PgConnectOptions,
+    statement_timeout: Duration,
+    wait: Duration,
+    lease: Duration,
+) -> Result<PgConnection, sqlx::Error> {
+    let settings = settings(statement_timeout, lease);
     let open = async {
         let mut connection = options.connect().await?;
         connection.execute(settings.as_str()).await?;
@@ -158,13 +174,14 @@ pub(super) async fn connect(
         .unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// The same for one that can listen. When it is lost it opens no other by itself, unless it is used
+/// The same as [`connect_for`] for one that can listen. When it is lost it opens no other by itself, unless it is used
 /// after that.
 pub(super) async fn listener(
     options: &PgConnectOptions,
     wait: Duration,
+    lease: Duration,
 ) -> Result<PgListener, sqlx::Error> {
-    let settings = settings(STATEMENT_TIMEOUT);
+    let settings = settings(STATEMENT_TIMEOUT, lease);
     // There is no other way to a listener than a pool.
     let pool = PgPoolOptions::new()
         .max_connections(1)

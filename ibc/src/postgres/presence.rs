@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::locks::{self, LockKey, Names};
+use super::signs::{Sign, Signs};
 use super::{node, pool};
 use crate::{JoinError, Joined, Member, NodeId, NodeState, StoreError};
 
@@ -28,6 +29,7 @@ const CLOSE_FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
 pub(super) struct Presence {
     options: PgConnectOptions,
     names: Names,
+    signs: Signs,
     lease: Duration,
     /// Longer than this, and an answer is useless.
     patience: Duration,
@@ -35,6 +37,8 @@ pub(super) struct Presence {
 }
 
 struct Held {
+    /// Goes before the connection.
+    _sign: Sign,
     connection: PgConnection,
     node: NodeId,
     /// When it took the lock.
@@ -42,11 +46,17 @@ struct Held {
 }
 
 impl Presence {
-    pub(super) fn new(options: PgConnectOptions, names: Names, lease: Duration) -> Self {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        names: Names,
+        signs: Signs,
+        lease: Duration,
+    ) -> Self {
         let patience = lease.max(Duration::from_secs(1));
         Self {
             options,
             names,
+            signs,
             lease,
             patience,
             held: Mutex::new(None),
@@ -82,10 +92,12 @@ impl Presence {
                     .await
                     .map_err(StoreError::from)?;
                 *held = Some(Held {
+                    _sign: self.signs.give(),
                     connection: c,
                     node,
                     since,
                 });
+                self.signs.renewed();
                 return Ok(Joined { node, previous });
             }
             let found = node::find_by_name(&mut c, self.names, name).await;
@@ -159,6 +171,7 @@ impl Presence {
             locks::hold(&mut connection, self.names.presence(node)).await?;
             let since = Instant::now();
             let used = Held {
+                _sign: self.signs.give(),
                 connection,
                 node,
                 since,
@@ -179,6 +192,7 @@ impl Presence {
         if !node::renew(&mut held.connection, held.node, state, lease).await? {
             return Err(StoreError::Fenced);
         }
+        self.signs.renewed();
         let members = node::members(&mut held.connection, self.names).await?;
         Ok((held, members))
     }
@@ -196,7 +210,7 @@ impl Presence {
     }
 
     async fn connect(&self) -> Result<PgConnection, StoreError> {
-        Ok(pool::connect(&self.options, self.patience, self.patience).await?)
+        Ok(pool::connect_for(&self.options, self.patience, self.patience, self.lease).await?)
     }
 }
 

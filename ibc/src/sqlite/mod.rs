@@ -151,6 +151,10 @@ impl Store for Sqlite {
         write!(self, c => node::renew(&mut c, node, state, lease))
     }
 
+    fn is_lapsed(&self) -> bool {
+        false
+    }
+
     async fn must_renew(&self) {
         std::future::pending().await
     }

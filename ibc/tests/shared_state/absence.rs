@@ -203,6 +203,28 @@ async fn a_node_that_lost_both_connections_has_both_again() {
     }
 }
 
+/// From the moment at which it knows of a loss it does not act, until it knows that it was not buried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_lost_a_connection_has_lapsed_until_it_renews() {
+    let two = Two::start().await;
+    let (a, node) = (&two.a, two.node_a);
+    assert!(!a.is_lapsed());
+    two.cut(node, Sign::Ear).await;
+    while !a.is_lapsed() {
+        let _ = a.wait(node, LEASE).await;
+    }
+    a.renew(node, NodeState::Live, HOUR).await.unwrap();
+    assert!(!a.is_lapsed());
+    two.let_time_pass().await;
+    two.cut(node, Sign::Presence).await;
+    two.cut(node, Sign::Ear).await;
+    assert!(two.buries().await);
+    let _ = a.wait(node, LEASE).await;
+    let renewed = a.renew(node, NodeState::Live, HOUR).await;
+    assert!(matches!(renewed.unwrap_err(), StoreError::Fenced));
+    assert!(a.is_lapsed());
+}
+
 /// A new connection has the lock at once, although the server does not know that the old one is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_connection_that_lingers_is_in_nobodys_way() {

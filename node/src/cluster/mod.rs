@@ -260,7 +260,8 @@ impl Cluster {
 
     /// Whether this node may act in the cluster's name: its lease has not run out (guarantee G8).
     pub(crate) fn may_acknowledge(&self) -> bool {
-        self.databases.forward.is_none() || self.membership.has_lease()
+        self.databases.forward.is_none()
+            || (self.membership.has_lease() && !self.databases.store.is_lapsed())
     }
 
     /// Says that this node takes clients now.

@@ -313,6 +313,14 @@ impl<'a> Story<'a> {
             })
     }
 
+    /// The publisher sent it again; a QoS 2 message on another connection.
+    pub(crate) fn is_sent_again(&self, key: MessageKey) -> bool {
+        let message = self.message(key);
+        let mut sends = message.sends.iter();
+        let first = sends.next().map(|send| send.connection);
+        sends.any(|send| message.qos != 2 || Some(send.connection) != first)
+    }
+
     /// The publisher sent it again where the server could not know that it was the same: with QoS 1
     /// always, with QoS 2 when the publisher's session may have ended in between.
     pub(crate) fn is_published_twice(&self, key: MessageKey) -> bool {

@@ -8,8 +8,9 @@
 //!
 //! - The server may have got n first: n was sent on a connection of the publisher on which m had not been sent
 //!   yet and while m was not acknowledged, or m was refused once and sent again.
-//! - m was published twice (see `duplicates`) and the client's subscription was not surely in force from before
-//!   the first time on: it may have begun after m and before n, and m have come with the second time.
+//! - m was sent again, with QoS 2 on another connection, and the client's subscription was not surely in force from
+//!   before the first time on: it may have begun after m and before n, and m have come with the second time.
+//!   The node that is sent a QoS 2 message again cannot know who subscribed since, and whom the first one told.
 //! - m was read from an older connection of the client than n: two connections are read side by side
 //!   during a takeover.
 
@@ -53,7 +54,7 @@ pub(super) fn check(court: &mut Court<'_, '_>) {
                 reception.qos,
             ))
             .or_default();
-        let may_be_second = story.is_published_twice(key) && !was_subscribed(story, key, reception);
+        let may_be_second = story.is_sent_again(key) && !was_subscribed(story, key, reception);
         let overtaken_by = stream
             .range(message.number..)
             .map(|(_, later)| *later)

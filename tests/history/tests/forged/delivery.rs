@@ -464,30 +464,36 @@ fn a_publisher_may_overtake_itself_on_a_new_connection() {
 
 #[test]
 fn a_subscription_may_begin_between_two_messages_that_are_sent_again() {
-    let again = |before: bool| {
+    let again = |before: bool, qos: u8| {
         let mut forge = Forge::new();
-        forge.connect("s", 0).connect("p", HOUR).ask("s", "t", 1);
+        forge.connect("s", 0).connect("p", HOUR).ask("s", "t", qos);
         if before {
-            forge.grant("s", "t", 1);
+            forge.grant("s", "t", qos);
         }
-        forge.send("p:1", "t", 1).send("p:2", "t", 1);
+        forge.send("p:1", "t", qos).send("p:2", "t", qos);
         if !before {
-            forge.grant("s", "t", 1);
+            forge.grant("s", "t", qos);
         }
         forge
-            .receive("s", "p:2", 1)
+            .receive("s", "p:2", qos)
             .close("p", Side::Server)
-            .resume("p")
-            .send_again("p:1")
-            .acknowledge("p:1")
-            .send_again("p:2")
-            .acknowledge("p:2")
-            .receive("s", "p:1", 1)
-            .receive("s", "p:2", 1);
+            .resume("p");
+        for message in ["p:1", "p:2"] {
+            forge.send_again(message).acknowledge(message);
+            if qos == 2 {
+                forge.complete(message);
+            }
+        }
+        forge.receive("s", "p:1", qos);
+        if qos == 1 {
+            forge.receive("s", "p:2", 1);
+        }
         forge
     };
-    again(false).is_innocent();
-    again(true).is_guilty_of(&[Kind::Disorder]);
+    for qos in [1, 2] {
+        again(false, qos).is_innocent();
+        again(true, qos).is_guilty_of(&[Kind::Disorder]);
+    }
 }
 
 #[test]
