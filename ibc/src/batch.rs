@@ -46,6 +46,11 @@ impl Batch {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
+        self.has_only_detached() && self.detached.is_empty()
+    }
+
+    /// Whether there is nothing to write but the end of connections.
+    pub(crate) fn has_only_detached(&self) -> bool {
         self.messages.is_empty()
             && self.moved.is_empty()
             && self.retained.is_empty()
@@ -56,7 +61,6 @@ impl Batch {
             && self.acknowledged.is_empty()
             && self.subscribed.is_empty()
             && self.unsubscribed.is_empty()
-            && self.detached.is_empty()
             && self.wills.is_empty()
     }
 }

@@ -7,6 +7,7 @@
 //! The file has a write-ahead log. A commit appends to the log and, with [`Synchronous::Full`], waits until the disk has it; from
 //! time to time the log is copied into the file, and only when the disk has that does the log begin anew.
 
+mod fleeting;
 mod link;
 mod mqtt_user;
 mod node;
@@ -30,6 +31,7 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::fleeting::Fleeting;
 use self::link::Link;
 use self::open::{Beside, Opened};
 use crate::{
@@ -58,7 +60,78 @@ pub struct Sqlite {
 
 struct Writer {
     link: Link,
+    fleeting: Fleeting,
     swept: transactions::Position,
+}
+
+impl Writer {
+    async fn claim(&mut self, node: NodeId, claims: &[Claim]) -> Result<Vec<Claimed>, StoreError> {
+        let fleeting = &mut self.fleeting;
+        fleeting.load(&mut self.link).await?;
+        fleeting.reserve(&mut self.link, claims.len()).await?;
+        let mut claimed: Vec<Option<Claimed>> = vec![None; claims.len()];
+        let in_table: Vec<_> = claims.iter().map(|claim| !fleeting.takes(claim)).collect();
+        if in_table.contains(&true) {
+            let mut tx = self.link.begin().await?;
+            node::check(&mut tx, node).await?;
+            for ((claim, slot), in_table) in claims.iter().zip(&mut claimed).zip(&in_table) {
+                if *in_table {
+                    *slot = Some(transactions::claim(&mut tx, fleeting, node, claim).await?);
+                }
+            }
+            tx.commit().await?;
+        }
+        let claimed = claims.iter().zip(claimed).map(|(claim, claimed)| {
+            if let Some(claimed) = claimed {
+                fleeting.store(&claim.client_id);
+                return claimed;
+            }
+            fleeting.claim(node, claim)
+        });
+        Ok(claimed.collect())
+    }
+
+    async fn commit(&mut self, node: NodeId, batch: &Batch) -> Result<Committed, StoreError> {
+        let fleeting = &mut self.fleeting;
+        let mut committed = Committed::default();
+        if !fleeting.is_all(batch) {
+            let addressed = fleeting.addressed(batch);
+            let mut tx = self.link.begin().await?;
+            let (given, gone) =
+                transactions::commit(&mut tx, (fleeting, &addressed), node, batch).await?;
+            tx.commit().await?;
+            committed = given;
+            for (claim, _) in addressed.live {
+                fleeting.store(&claim.client_id);
+            }
+            for client_id in gone {
+                fleeting.unstore(&client_id);
+            }
+        }
+        for detached in &batch.detached {
+            fleeting.detach(detached);
+        }
+        Ok(committed)
+    }
+
+    async fn expire(&mut self, most: usize) -> Result<Vec<Ended>, StoreError> {
+        let mut tx = self.link.begin().await?;
+        let ended = session::expire(&mut tx, most).await?;
+        tx.commit().await?;
+        for Ended { client_id, .. } in &ended {
+            self.fleeting.unstore(client_id);
+        }
+        Ok(ended)
+    }
+
+    async fn owned(&mut self, node: NodeId, clients: &[String]) -> Result<Vec<String>, StoreError> {
+        let (mut owned, others): (Vec<_>, Vec<_>) = clients
+            .iter()
+            .cloned()
+            .partition(|client_id| self.fleeting.has(client_id));
+        owned.extend(session::owned(self.link.connection().await?, node, &others).await?);
+        Ok(owned)
+    }
 }
 
 impl Sqlite {
@@ -91,6 +164,7 @@ impl Sqlite {
         Self {
             writer: Mutex::new(Writer {
                 link: opened.writer,
+                fleeting: Fleeting::default(),
                 swept: transactions::Position::default(),
             }),
             readers: opened.readers.map(Mutex::new),
@@ -173,15 +247,22 @@ impl Store for Sqlite {
         _number: u64,
         claims: &[Claim],
     ) -> Result<Vec<Claimed>, StoreError> {
-        write!(self, c => transactions::claim(&mut c, node, claims))
+        let mut writer = self.writer.lock().await;
+        let result = writer.claim(node, claims).await;
+        writer.link.settle(result).await
     }
 
     async fn owned(&self, node: NodeId, clients: &[String]) -> Result<Vec<String>, StoreError> {
-        read!(self, c => session::owned(c, node, clients))
+        // It may wait for a commit; it is asked for once after a start.
+        let mut writer = self.writer.lock().await;
+        let result = writer.owned(node, clients).await;
+        writer.link.settle(result).await
     }
 
     async fn commit(&self, node: NodeId, batch: &Batch) -> Result<Committed, StoreError> {
-        write!(self, c => transactions::commit(&mut c, node, batch))
+        let mut writer = self.writer.lock().await;
+        let result = writer.commit(node, batch).await;
+        writer.link.settle(result).await
     }
 
     async fn queued(
@@ -231,7 +312,9 @@ impl Store for Sqlite {
     }
 
     async fn expire(&self, limit: usize) -> Result<Vec<Ended>, StoreError> {
-        write!(self, c => session::expire(&mut c, limit))
+        let mut writer = self.writer.lock().await;
+        let result = writer.expire(limit).await;
+        writer.link.settle(result).await
     }
 
     async fn due_wills(&self, node: NodeId, limit: usize) -> Result<Vec<DueWill>, StoreError> {
@@ -240,7 +323,7 @@ impl Store for Sqlite {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         let mut writer = self.writer.lock().await;
-        let Writer { link, swept } = &mut *writer;
+        let Writer { link, swept, .. } = &mut *writer;
         let result = async {
             let mut tx = link.begin().await?;
             let swept = transactions::sweep(&mut tx, *swept).await?;

@@ -10,8 +10,11 @@ use crate::{Claim, Detached, Ended, Epoch, NodeId, SessionId, StoreError};
 /// Stands for a session that never expires.
 const NEVER: u32 = u32::MAX;
 
-/// `?1` counter.
-const NEXT: &str = "update counter set value = value + 1 where name = ?1 returning value";
+/// `?1` counter, `?2` by how much.
+const ADVANCE: &str = "update counter set value = value + ?2 where name = ?1 returning value";
+
+/// Everybody in the table.
+pub(super) const CLIENTS: &str = "select client_id from session";
 
 /// `?1` client, `?2` now.
 const FIND: &str = "
@@ -102,9 +105,17 @@ pub(super) async fn owned(
     Ok(owned)
 }
 
-/// Draws an identifier.
-pub(super) async fn next(c: &mut SqliteConnection, counter: &str) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar(NEXT).bind(counter).fetch_one(c).await?)
+/// Draws `count` identifiers; returns the last.
+pub(super) async fn advance(
+    c: &mut SqliteConnection,
+    counter: &str,
+    count: i64,
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(ADVANCE)
+        .bind(counter)
+        .bind(count)
+        .fetch_one(c)
+        .await?)
 }
 
 /// What is stored of a client.
@@ -158,11 +169,11 @@ pub(super) async fn end(c: &mut SqliteConnection, session: SessionId) -> Result<
     Ok(())
 }
 
-/// See [`Batch::detached`](crate::Batch::detached).
+/// See [`Batch::detached`](crate::Batch::detached). Whether the client has no row any more.
 pub(super) async fn detach(
     c: &mut SqliteConnection,
     detached: &Detached,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let found = find(c, &detached.client_id).await?;
     let found = found.filter(|found| found.session == detached.session);
     let is_last = found.is_some_and(|found| found.epoch == detached.epoch);
@@ -172,7 +183,7 @@ pub(super) async fn detach(
         let key = (&*detached.client_id, detached.session);
         release(c, key, detached.expiry_interval).await?;
     }
-    Ok(())
+    Ok(is_last && detached.expiry_interval == 0)
 }
 
 /// The connection is gone: the session ends, or begins to expire.

@@ -2,7 +2,10 @@
 
 use sqlx::SqliteConnection;
 
-use super::{node, now, queue, received, retained, session, subscription, will};
+use super::{
+    fleeting::{Addressed, Fleeting},
+    node, now, queue, received, retained, session, subscription, will,
+};
 use crate::claim::{Decision, Found};
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, Epoch, Kept, NodeId, SessionId, SessionSnapshot,
@@ -18,26 +21,17 @@ const GONE_MILLIS: i64 = 3_600_000;
 const ROWS: usize = 10_000;
 const SESSIONS: usize = 1_000;
 
-/// See [`Store::claim`](crate::Store::claim).
+/// Makes a claim, see [`Store::claim`](crate::Store::claim).
 pub(super) async fn claim(
     c: &mut SqliteConnection,
-    node: NodeId,
-    claims: &[Claim],
-) -> Result<Vec<Claimed>, StoreError> {
-    node::check(c, node).await?;
-    let mut claimed = Vec::with_capacity(claims.len());
-    for claim in claims {
-        claimed.push(claim_one(c, node, claim).await?);
-    }
-    Ok(claimed)
-}
-
-async fn claim_one(
-    c: &mut SqliteConnection,
+    fleeting: &mut Fleeting,
     node: NodeId,
     claim: &Claim,
 ) -> Result<Claimed, StoreError> {
-    let found = session::find(c, &claim.client_id).await?;
+    let found = match fleeting.find(&claim.client_id, node) {
+        Some(found) => Some(found),
+        None => session::find(c, &claim.client_id).await?,
+    };
     // All other nodes are dead.
     let decision = found.map_or(
         Decision {
@@ -49,9 +43,9 @@ async fn claim_one(
     );
     let session = match found {
         Some(found) if decision.is_resumed => found.session,
-        _ => SessionId(session::next(c, "session").await?),
+        _ => fleeting.next_session(),
     };
-    let epoch = Epoch(session::next(c, "epoch").await?);
+    let epoch = fleeting.next_epoch();
     session::claim(c, node, claim, (session, epoch)).await?;
     let mut claimed = Claimed {
         session,
@@ -75,18 +69,25 @@ async fn claim_one(
     Ok(claimed)
 }
 
-/// See [`Store::commit`](crate::Store::commit).
+/// See [`Store::commit`](crate::Store::commit). Also the clients that have no session any more.
 pub(super) async fn commit(
     c: &mut SqliteConnection,
+    (fleeting, addressed): (&Fleeting, &Addressed),
     node: NodeId,
     batch: &Batch,
-) -> Result<Committed, StoreError> {
+) -> Result<(Committed, Vec<String>), StoreError> {
     node::check(c, node).await?;
+    for (claim, key) in &addressed.live {
+        session::claim(c, node, claim, *key).await?;
+    }
+    for session in &addressed.ended {
+        session::end(c, *session).await?;
+    }
     let ids = batch.messages.len() + batch.moved.len() + batch.retained.len();
     let base = if ids == 0 {
         0
     } else {
-        session::next(c, "batch").await? << 16
+        session::advance(c, "batch", 1).await? << 16
     };
     let moved_base = base + super::limit(batch.messages.len());
     let retained_base = moved_base + super::limit(batch.moved.len());
@@ -119,13 +120,21 @@ pub(super) async fn commit(
     for unsubscribed in &batch.unsubscribed {
         subscription::delete(c, unsubscribed).await?;
     }
+    let mut gone = Vec::new();
     for detached in &batch.detached {
-        session::detach(c, detached).await?;
+        let is_in_table = addressed
+            .live
+            .iter()
+            .any(|(_, (id, _))| *id == detached.session);
+        let is_in_memory = fleeting.is_of(detached) && !is_in_table;
+        if !is_in_memory && session::detach(c, detached).await? {
+            gone.push(detached.client_id.clone());
+        }
     }
     for will in &batch.wills {
         will::delete(c, will).await?;
     }
-    Ok(Committed { base, moved_on })
+    Ok((Committed { base, moved_on }, gone))
 }
 
 /// See [`Store::bury`](crate::Store::bury).

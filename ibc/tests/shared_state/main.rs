@@ -12,6 +12,7 @@ mod absence;
 mod bed;
 mod burial;
 mod claims;
+mod clean;
 mod commits;
 mod frames;
 mod membership;
