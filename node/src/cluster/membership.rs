@@ -84,10 +84,37 @@ impl Membership {
     }
 }
 
-/// Renews the lease and buries the dead until `shutdown` stops.
-pub(super) async fn run(
+/// Looks into whether suspects are dead, and buries them, until `shutdown` stops. Apart from the renewals:
+/// with a slow database it takes longer than they may wait.
+pub(super) async fn judge(
     cluster: Arc<Cluster>,
     mut suspects: mpsc::Receiver<NodeId>,
+    changes: mpsc::Sender<MemberChange>,
+    shutdown: Shutdown,
+) {
+    loop {
+        let suspect = tokio::select! {
+            suspect = suspects.recv() => suspect,
+            () = shutdown.stopped() => return,
+        };
+        let Some(suspect) = suspect else { return };
+        // All who wait for a node ask at once.
+        let mut asked = BTreeSet::from([suspect]);
+        while let Ok(suspect) = suspects.try_recv() {
+            asked.insert(suspect);
+        }
+        for suspect in asked {
+            if bury(&cluster, suspect, &changes).await.is_err() {
+                shutdown.fail(Failure::Fenced);
+                return;
+            }
+        }
+    }
+}
+
+/// Renews the lease until `shutdown` stops.
+pub(super) async fn run(
+    cluster: Arc<Cluster>,
     changes: mpsc::Sender<MemberChange>,
     shutdown: Shutdown,
 ) {
@@ -100,21 +127,6 @@ pub(super) async fn run(
             _ = renewal.tick() => {}
             () = cluster.membership.changed.notified() => {}
             () = cluster.databases.store.must_renew() => {}
-            suspect = suspects.recv() => {
-                let Some(suspect) = suspect else { return };
-                // All who wait for a node ask at once.
-                let mut asked = BTreeSet::from([suspect]);
-                while let Ok(suspect) = suspects.try_recv() {
-                    asked.insert(suspect);
-                }
-                for suspect in asked {
-                    if bury(&cluster, suspect, &changes).await.is_err() {
-                        shutdown.fail(Failure::Fenced);
-                        return;
-                    }
-                }
-                continue;
-            }
             () = shutdown.stopped() => return,
         }
         match renew(&cluster, &changes, is_first).await {
@@ -167,7 +179,7 @@ async fn renew(
     }
     for member in &others {
         if member.is_expired || member.is_absent {
-            bury(cluster, member.node, changes).await?;
+            cluster.membership.suspect(member.node);
         }
     }
     for node in known {

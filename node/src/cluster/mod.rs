@@ -135,9 +135,14 @@ impl Cluster {
         for previous in joined.previous {
             cluster.membership.suspect(previous);
         }
-        shutdown.spawn(membership::run(
+        shutdown.spawn(membership::judge(
             Arc::clone(&cluster),
             inbox,
+            changes.clone(),
+            shutdown.clone(),
+        ));
+        shutdown.spawn(membership::run(
+            Arc::clone(&cluster),
             changes,
             shutdown.clone(),
         ));

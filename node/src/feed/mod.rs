@@ -8,6 +8,7 @@ mod apply;
 mod learn;
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -103,6 +104,9 @@ impl Feed {
         if let Some(forward) = forward.clone() {
             shutdown.spawn(vacuum(forward, shutdown.clone()));
         }
+        let node = self.rooms.cluster.node;
+        // Goes on when something else was first: to open its connection takes a while.
+        let mut bell = pin!(ring(forward.as_deref(), node));
         loop {
             tokio::select! {
                 biased;
@@ -112,7 +116,7 @@ impl Feed {
                 },
                 () = shutdown.stopped() => return,
                 () = self.rooms.cluster.hearing.wanted() => {}
-                () = ring(forward.as_deref(), self.rooms.cluster.node) => {}
+                () = &mut bell => bell.set(ring(forward.as_deref(), node)),
             }
             if let Some(forward) = forward.as_deref() {
                 self.read(forward).await;

@@ -268,23 +268,25 @@ async fn take_over(
     claimed: &mut Claimed,
 ) -> Result<(), ClaimError> {
     let heard = rooms.cluster.heard();
-    let Some(owner) = claimed.previous else {
-        heard.await;
-        return Ok(());
-    };
-    if owner.node == rooms.cluster.node {
-        rooms
-            .registry
-            .evict(client_id, owner.epoch, claimed.is_present)
-            .await;
-    } else {
-        rooms
-            .cluster
-            .evict(client_id, owner, claimed.is_present)
-            .await;
+    let is_present = claimed.is_present;
+    match claimed.previous {
+        Some(owner) if owner.node == rooms.cluster.node => {
+            rooms
+                .registry
+                .evict(client_id, owner.epoch, is_present)
+                .await;
+        }
+        Some(owner) => rooms.cluster.evict(client_id, owner, is_present).await,
+        None => {}
     }
+    // One that is here still, although another node had claimed the client meanwhile: that one died before
+    // it told us, and with it the database has forgotten that there was an owner.
+    let was_here = rooms
+        .registry
+        .evict_older(client_id, claimed.epoch, is_present)
+        .await;
     heard.await;
-    if claimed.is_present {
+    if is_present && (was_here || claimed.previous.is_some()) {
         claimed.kept = rooms.cluster.kept(claimed.session).await?;
     }
     Ok(())

@@ -146,6 +146,33 @@ impl Registry {
         }
     }
 
+    /// Closes older connections of the client than that of the claim `epoch`, and returns when everything of
+    /// them is in the database. Whether there were any. Cancel safe.
+    pub(crate) async fn evict_older(
+        &self,
+        client_id: &Str,
+        epoch: Epoch,
+        is_resumed: bool,
+    ) -> bool {
+        let older: Vec<_> = {
+            let clients = self.lock();
+            let connections = clients.get(client_id).map(|client| &client.connections);
+            let older = connections
+                .into_iter()
+                .flatten()
+                .filter(|it| it.epoch < epoch);
+            older
+                .map(|it| (Arc::clone(&it.outbox), it.finished.clone()))
+                .collect()
+        };
+        let were_there = !older.is_empty();
+        for (outbox, finished) in older {
+            outbox.control(Control::Evict { is_resumed });
+            finished.cancelled().await;
+        }
+        were_there
+    }
+
     fn find(&self, client_id: &Str, epoch: Epoch) -> Found {
         let clients = self.lock();
         let Some(client) = clients.get(client_id) else {
