@@ -367,5 +367,7 @@ fn is_without_database(line: &str) -> bool {
         "causeway: cluster.database_url: cannot open the database",
         "causeway: database unreachable",
     ];
+    let while_upgrading = "causeway: cluster.database_url: cannot create or upgrade the schema";
     reasons.iter().any(|reason| line.starts_with(reason))
+        || (line.starts_with(while_upgrading) && line.contains("error communicating with database"))
 }
