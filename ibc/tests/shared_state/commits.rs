@@ -342,8 +342,11 @@ async fn a_commit_waits_while_somebody_decides_whether_its_node_is_dead() {
     let mut undertaker = PgConnection::connect(&url).await.unwrap();
     let mut classes: Vec<(i32, i32)> = Vec::new();
     let watched = async {
-        let locks = "select distinct classid::bigint::int, objid::bigint::int from pg_locks
-                      where locktype = 'advisory' and mode = 'ShareLock'";
+        // What its lasting connections hold is no such lock; they are in no transaction.
+        let locks = "select distinct l.classid::bigint::int, l.objid::bigint::int
+                       from pg_locks l join pg_stat_activity a on a.pid = l.pid
+                      where l.locktype = 'advisory' and l.mode = 'ShareLock'
+                        and a.datname = current_database() and a.xact_start is not null";
         while classes.is_empty() {
             classes = sqlx::query_as(locks)
                 .fetch_all(&mut undertaker)
