@@ -24,21 +24,26 @@ macro_rules! trim {
                 window w as (",
             $order,
             " rows unbounded preceding))
+             , surplus as materialized (
+                select e.id, e.size from entry e
+                 where e.place > $9 or (e.total > $10 and e.place > 1))
              , gone as (
                 delete from queue q
-                 using entry e
-                 where q.session_id = $5 and q.id = e.id and q.packet_id is null
-                   and (e.place > $9 or (e.total > $10 and e.place > 1))
-                returning e.id, e.size)
+                 where q.session_id = $5 and q.packet_id is null
+                   and q.id = any(array(select id from surplus))
+                returning q.id)
              , sums as (
                 select (select count(*) from gone) as gone, (select count(*) from entry) as entries,
                        (select coalesce(sum(size), 0) from entry)::bigint as bytes,
-                       (select coalesce(sum(size), 0) from gone)::bigint as gone_bytes)
+                       (select coalesce(sum(size), 0) from surplus)::bigint as gone_bytes)
              select sums.* from fence, sums"
         )
     };
 }
 
+/// One look-up in the primary key for each surplus entry: a join may run through all of them for each
+/// entry of the queue, as long as the server does not know that the queue has grown.
+///
 /// `$5` session, `$6` owner or null, `$7` and `$8` writing node and the last entry seen of it, `$9`
 /// entries and `$10` bytes that stay. Deletes the newest ones.
 const NEWEST: &str = trim!("order by q.id");
