@@ -6,13 +6,12 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener};
+use sqlx::postgres::PgListener;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::locks::{self, Names};
 use super::pool;
-use super::signs::{Sign, Signs};
+use super::signs::{Lasting, Sign};
 use crate::{NodeId, StoreError};
 
 /// After so long without a ring the connection is asked whether it lives.
@@ -25,10 +24,7 @@ const LOSS_PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens on the channel of one node.
 pub(super) struct Doorbell {
-    options: PgConnectOptions,
-    names: Names,
-    signs: Signs,
-    lease: Duration,
+    lasting: Lasting,
     ear: Mutex<Option<Ear>>,
     /// The ear was lost, or there is a new one.
     changed: Notify,
@@ -44,17 +40,9 @@ struct Ear {
 }
 
 impl Doorbell {
-    pub(super) fn new(
-        options: PgConnectOptions,
-        names: Names,
-        signs: Signs,
-        lease: Duration,
-    ) -> Self {
+    pub(super) fn new(lasting: Lasting) -> Self {
         Self {
-            options,
-            names,
-            signs,
-            lease,
+            lasting,
             ear: Mutex::new(None),
             changed: Notify::new(),
         }
@@ -120,12 +108,18 @@ impl Doorbell {
     }
 
     async fn listen(&self, node: NodeId) -> Result<Ear, sqlx::Error> {
-        let mut listener = pool::listener(&self.options, PATIENCE, self.lease).await?;
-        locks::hold(&mut listener, self.names.ear(node)).await?;
-        listener.listen(&self.names.doorbell(node)).await?;
+        let Lasting {
+            options,
+            names,
+            lease,
+            ..
+        } = &self.lasting;
+        let mut listener = pool::listener(options, PATIENCE, *lease).await?;
+        let sign = self.lasting.hold(&mut listener, names.ear(node)).await?;
+        listener.listen(&names.doorbell(node)).await?;
         let now = Instant::now();
         Ok(Ear {
-            _sign: self.signs.give(),
+            _sign: sign,
             listener,
             node,
             opened_at: now,

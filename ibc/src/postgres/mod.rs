@@ -43,7 +43,7 @@ use self::locks::Names;
 use self::node::{Judge, Look};
 use self::pool::{Pool, limited};
 use self::presence::Presence;
-use self::signs::Signs;
+use self::signs::{Lasting, Signs};
 use crate::{
     Batch, Buried, Claim, Claimed, Committed, Cursor, DueWill, Ended, EntryId, Epoch, Forward,
     Frame, FramePage, JoinError, Joined, Kept, Member, NodeId, NodeState, OpenError, PageLimit,
@@ -96,7 +96,12 @@ impl Postgres {
         let opened = open::open(url).await?;
         let names = Names::new(opened.schema_hash);
         let connect = opened.options;
-        let signs = Signs::default();
+        let lasting = Lasting {
+            options: connect.clone(),
+            names,
+            signs: Signs::default(),
+            lease: options.lease,
+        };
         Ok(Self {
             names,
             pool: Pool::new(
@@ -104,9 +109,9 @@ impl Postgres {
                 options.max_connections,
                 options.acquire_timeout,
             ),
-            presence: Presence::new(connect.clone(), names, signs.clone(), options.lease),
-            doorbell: Doorbell::new(connect, names, signs.clone(), options.lease),
-            signs,
+            signs: lasting.signs.clone(),
+            presence: Presence::new(lasting.clone()),
+            doorbell: Doorbell::new(lasting),
             absences: Absences::default(),
             streams: frame::Streams::default(),
             swept: Mutex::default(),

@@ -8,12 +8,11 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::locks::{self, LockKey, Names};
-use super::signs::{Sign, Signs};
+use super::locks::LockKey;
+use super::signs::{Lasting, Sign};
 use super::{node, pool};
 use crate::{JoinError, Joined, Member, NodeId, NodeState, StoreError};
 
@@ -27,10 +26,7 @@ const CLOSE_FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
 
 /// The presence of this process.
 pub(super) struct Presence {
-    options: PgConnectOptions,
-    names: Names,
-    signs: Signs,
-    lease: Duration,
+    lasting: Lasting,
     /// Longer than this, and an answer is useless.
     patience: Duration,
     held: Mutex<Option<Held>>,
@@ -46,18 +42,10 @@ struct Held {
 }
 
 impl Presence {
-    pub(super) fn new(
-        options: PgConnectOptions,
-        names: Names,
-        signs: Signs,
-        lease: Duration,
-    ) -> Self {
-        let patience = lease.max(Duration::from_secs(1));
+    pub(super) fn new(lasting: Lasting) -> Self {
+        let patience = lasting.lease.max(Duration::from_secs(1));
         Self {
-            options,
-            names,
-            signs,
-            lease,
+            lasting,
             patience,
             held: Mutex::new(None),
         }
@@ -78,9 +66,9 @@ impl Presence {
             .await
             .map_err(StoreError::from)?;
         // Before the row, so that no one sees the row without the lock.
-        locks::hold(&mut c, self.names.presence(node))
-            .await
-            .map_err(StoreError::from)?;
+        let key = self.lasting.names.presence(node);
+        let sign = self.lasting.hold(&mut c, key).await;
+        let sign = sign.map_err(StoreError::from)?;
         let since = Instant::now();
         let mut watched: Option<(node::Namesake, u32)> = None;
         loop {
@@ -92,15 +80,15 @@ impl Presence {
                     .await
                     .map_err(StoreError::from)?;
                 *held = Some(Held {
-                    _sign: self.signs.give(),
+                    _sign: sign,
                     connection: c,
                     node,
                     since,
                 });
-                self.signs.renewed();
+                self.lasting.signs.renewed();
                 return Ok(Joined { node, previous });
             }
-            let found = node::find_by_name(&mut c, self.names, name).await;
+            let found = node::find_by_name(&mut c, self.lasting.names, name).await;
             let Some(namesake) = found.map_err(StoreError::from)? else {
                 continue;
             };
@@ -141,7 +129,7 @@ impl Presence {
         use sqlx::Connection;
 
         let mut tx = c.begin().await?;
-        close_fence(&mut tx, self.names.fence(namesake.node)).await?;
+        close_fence(&mut tx, self.lasting.names.fence(namesake.node)).await?;
         node::declare_dead(&mut tx, namesake).await?;
         tx.commit().await?;
         Ok(())
@@ -168,10 +156,11 @@ impl Presence {
         }
         let mut connection = self.connect().await?;
         let renewed = timeout(self.patience, async {
-            locks::hold(&mut connection, self.names.presence(node)).await?;
+            let key = self.lasting.names.presence(node);
+            let sign = self.lasting.hold(&mut connection, key).await?;
             let since = Instant::now();
             let used = Held {
-                _sign: self.signs.give(),
+                _sign: sign,
                 connection,
                 node,
                 since,
@@ -192,8 +181,8 @@ impl Presence {
         if !node::renew(&mut held.connection, held.node, state, lease).await? {
             return Err(StoreError::Fenced);
         }
-        self.signs.renewed();
-        let members = node::members(&mut held.connection, self.names).await?;
+        self.lasting.signs.renewed();
+        let members = node::members(&mut held.connection, self.lasting.names).await?;
         Ok((held, members))
     }
 
@@ -201,7 +190,7 @@ impl Presence {
     pub(super) async fn is_settled(&self) -> bool {
         let held = self.held.lock().await;
         held.as_ref()
-            .is_some_and(|held| held.since.elapsed() >= self.lease)
+            .is_some_and(|held| held.since.elapsed() >= self.lasting.lease)
     }
 
     /// Gives up the lock.
@@ -210,7 +199,13 @@ impl Presence {
     }
 
     async fn connect(&self) -> Result<PgConnection, StoreError> {
-        Ok(pool::connect_for(&self.options, self.patience, self.patience, self.lease).await?)
+        Ok(pool::connect_for(
+            &self.lasting.options,
+            self.patience,
+            self.patience,
+            self.lasting.lease,
+        )
+        .await?)
     }
 }
 

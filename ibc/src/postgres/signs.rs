@@ -3,6 +3,33 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::PgExecutor;
+use sqlx::postgres::PgConnectOptions;
+
+use super::locks::{self, LockKey, Names};
+
+/// What both connections have in common.
+#[derive(Clone)]
+pub(super) struct Lasting {
+    pub(super) options: PgConnectOptions,
+    pub(super) names: Names,
+    pub(super) signs: Signs,
+    pub(super) lease: Duration,
+}
+
+impl Lasting {
+    /// Takes the lock `key` for as long as the connection `c` lives.
+    pub(super) async fn hold<'c>(
+        &self,
+        c: impl PgExecutor<'c>,
+        key: LockKey,
+    ) -> Result<Sign, sqlx::Error> {
+        locks::hold(c, key).await?;
+        Ok(Sign(self.signs.clone()))
+    }
+}
 
 /// What this node knows of its own.
 #[derive(Debug, Default, Clone)]
@@ -17,11 +44,6 @@ pub(super) struct Signs {
 pub(super) struct Sign(Signs);
 
 impl Signs {
-    /// A connection has its lock.
-    pub(super) fn give(&self) -> Sign {
-        Sign(self.clone())
-    }
-
     /// The lease was renewed, on a connection that is a sign itself.
     pub(super) fn renewed(&self) {
         self.is_lapsed.store(false, Ordering::SeqCst);

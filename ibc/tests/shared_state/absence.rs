@@ -75,6 +75,12 @@ impl Two {
         server::number(&self.url, &sql).await == 1
     }
 
+    /// The class of the lock by which `a` shows such a connection.
+    async fn class(&self, sign: Sign) -> i64 {
+        let sql = format!("select classid::bigint from ({}) l", sign.of(self.node_a));
+        server::number(&self.url, &sql).await
+    }
+
     /// Whether `b` buries `a`.
     async fn buries(&self) -> bool {
         loop {
@@ -159,9 +165,8 @@ async fn a_node_with_one_of_its_connections_is_alive() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_back_at_the_second_look_is_alive() {
     let two = Two::start().await;
-    let (node, held) = (two.node_a, Sign::Ear.of(two.node_a));
-    let class = format!("select classid::bigint from ({held}) l");
-    let class = server::number(&two.url, &class).await;
+    let node = two.node_a;
+    let class = two.class(Sign::Ear).await;
     let mut back = PgConnection::connect(&two.url).await.unwrap();
     two.cut(node, Sign::Presence).await;
     two.cut(node, Sign::Ear).await;
@@ -229,9 +234,8 @@ async fn a_node_that_lost_a_connection_has_lapsed_until_it_renews() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_connection_that_lingers_is_in_nobodys_way() {
     let two = Two::start().await;
-    let (node, held) = (two.node_a, Sign::Presence.of(two.node_a));
-    let class = format!("select classid::bigint from ({held}) l");
-    let class = server::number(&two.url, &class).await;
+    let node = two.node_a;
+    let class = two.class(Sign::Presence).await;
     two.cut(node, Sign::Presence).await;
     let lingers = format!("select pg_advisory_lock_shared({class}, {node})");
     let mut old = PgConnection::connect(&two.url).await.unwrap();

@@ -24,14 +24,20 @@ async fn node(url: &str, name: &str) -> (Postgres, NodeId) {
     (store, node)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn frames_come_in_order_and_once() {
+/// Nodes `a`, `b` and `c` of a new database.
+async fn three() -> (String, [(Postgres, NodeId); 3]) {
     let url = server::new_database().await;
-    let ((a, node_a), (b, node_b), (c, node_c)) = (
+    let nodes = [
         node(&url, "a").await,
         node(&url, "b").await,
         node(&url, "c").await,
-    );
+    ];
+    (url, nodes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_come_in_order_and_once() {
+    let (url, [(a, node_a), (b, node_b), (c, node_c)]) = three().await;
     a.append(
         node_a,
         &[frame(node_c, 1), frame(node_b, 1), frame(node_c, 2)],
@@ -83,12 +89,7 @@ async fn frames_come_in_order_and_once() {
 /// numbered and however little is read at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_of_several_nodes_come_in_the_order_of_their_commits() {
-    let url = server::new_database().await;
-    let ((a, node_a), (b, node_b), (c, node_c)) = (
-        node(&url, "a").await,
-        node(&url, "b").await,
-        node(&url, "c").await,
-    );
+    let (_, [(a, node_a), (b, node_b), (c, node_c)]) = three().await;
     let senders = [(&a, node_a), (&b, node_b)];
     // Who writes how many frames in one commit.
     let commits = [(1, 2), (0, 1), (1, 1), (1, 3), (0, 4), (1, 1), (0, 1)];

@@ -160,7 +160,9 @@ impl Feed {
             let is_all = !is_cut && self.gap_since.is_none();
             let answered = is_all.then_some(asked);
             if page.is_empty() {
-                answered.inspect(|number| hearing.answer(*number));
+                if let Some(number) = answered {
+                    hearing.answer(number);
+                }
                 return;
             }
             let ahead = self.cursors_after(&page);
@@ -172,7 +174,9 @@ impl Feed {
                 self.page(page),
             );
             self.end_clean(cleaned);
-            answered.inspect(|number| hearing.answer(*number));
+            if let Some(number) = answered {
+                hearing.answer(number);
+            }
             next = read;
         }
     }

@@ -269,18 +269,13 @@ async fn take_over(
 ) -> Result<(), ClaimError> {
     let heard = rooms.cluster.heard();
     let is_present = claimed.is_present;
-    match claimed.previous {
-        Some(owner) if owner.node == rooms.cluster.node => {
-            rooms
-                .registry
-                .evict(client_id, owner.epoch, is_present)
-                .await;
-        }
-        Some(owner) => rooms.cluster.evict(client_id, owner, is_present).await,
-        None => {}
+    if let Some(owner) = claimed.previous
+        && owner.node != rooms.cluster.node
+    {
+        rooms.cluster.evict(client_id, owner, is_present).await;
     }
-    // One that is here still, although another node had claimed the client meanwhile: that one died before
-    // it told us, and with it the database has forgotten that there was an owner.
+    // Those of this node, also one that the database does not know of: another node had claimed the client
+    // meanwhile and died before it told us, and with it the owner was forgotten.
     let was_here = rooms
         .registry
         .evict_older(client_id, claimed.epoch, is_present)
