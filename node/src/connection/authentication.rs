@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     handle::{Authenticated, Authentication, Greeting, Peer, Refusal, Rooms},
-    telemetry::chain,
+    telemetry::{Flow, chain},
 };
 
 /// Lets the client authenticate until `deadline`. Nothing if the connection is over; then the client
@@ -72,7 +72,7 @@ where
                     warn!(client_id = %connect.client_id, error = %chain(&error), "AUTH not sent");
                     return Ok(None);
                 }
-                rooms.metrics.traffic.others_sent.inc();
+                rooms.metrics.traffic.flows.count(Flow::OthersSent);
             }
         }
         let packet = loop {
@@ -89,7 +89,7 @@ where
                 }
             }
         };
-        rooms.metrics.traffic.others_received.inc();
+        rooms.metrics.traffic.flows.count(Flow::OthersReceived);
         if !authentication.receive(&packet)? {
             return Ok(None);
         }

@@ -7,7 +7,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, warn};
 
 use super::{Connection, LAST_WORD, websocket};
-use crate::{handle::Cause, telemetry::chain};
+use crate::{
+    handle::Cause,
+    telemetry::{Flow, chain},
+};
 
 /// Why a connection ends.
 pub(super) enum End {
@@ -54,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 output.truncate(before);
             }
             if is_written {
-                self.rooms.metrics.traffic.others_sent.inc();
+                self.rooms.metrics.traffic.flows.count(Flow::OthersSent);
                 self.transport.flush(LAST_WORD).await;
             }
         }

@@ -11,6 +11,7 @@ mod ending;
 mod layers;
 mod opening;
 mod proxy;
+mod spare;
 mod stream;
 mod throttle;
 mod transport;
@@ -121,18 +122,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut sleep = pin!(sleep_until(self.heard));
         let mut alarm = Alarm::new(sleep.as_mut());
         loop {
-            let now = *self.progress.borrow_and_update();
+            // Before the mailbox is looked at: what is withdrawn was not to be sent.
+            let now = self.committed();
             let mut cx = Context {
                 rooms: &self.rooms,
                 session: &mut self.session,
-                output: &mut self.transport.output,
+                output: self.transport.output(),
             };
+            let has_news = cx.session.outbox.has_news();
             let mut controls = VecDeque::new();
-            while let Some(control) = cx.session.outbox.take_control() {
-                match control {
-                    // Before what has been committed since is sent.
-                    Control::Withdraw(entry) => cx.session.window.withdraw(entry),
-                    control => controls.push_back(control),
+            if has_news {
+                controls = cx.session.outbox.look();
+            }
+            for control in &controls {
+                if let Control::Withdraw(entry) = control {
+                    cx.session.window.withdraw(*entry);
                 }
             }
             handle::settle(&mut cx, now);
@@ -144,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     Control::Poke | Control::Withdraw(_) => {}
                 }
             }
-            handle::deliver(&mut cx);
+            handle::deliver(&mut cx, has_news);
             cx.session.count(&self.rooms.metrics.traffic);
             handle::ask_for_page(&self.rooms, &mut self.session);
             if let Some(end) = self.wait(&mut alarm).await {
@@ -158,6 +162,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
+    /// How far the database is. It is not asked for what waits for nothing.
+    fn committed(&mut self) -> Ticket {
+        match self.session.owed_first() {
+            Some(ticket) if ticket != Ticket::default() => *self.progress.borrow_and_update(),
+            Some(_) | None => Ticket::default(),
+        }
+    }
+
     /// Waits until something is due; bytes are exchanged meanwhile.
     async fn wait(&mut self, alarm: &mut Alarm<'_>) -> Option<End> {
         let awaits_commit = !self.session.owed.is_empty();
@@ -168,10 +180,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             // The pause is over already, and no byte may come that would wake us.
             return None;
         }
-        let may_read = has_room
-            && pause.is_none()
-            && self.transport.output.len() < HIGH_WATER
-            && self.session.owed.len() < MOST_OWED;
+        let is_full = self.transport.output.len() >= HIGH_WATER;
+        let may_read =
+            has_room && pause.is_none() && !is_full && self.session.owed.len() < MOST_OWED;
         if may_read && std::mem::take(&mut self.was_deaf) {
             self.heard = Instant::now(); // what it sent meanwhile may be half a packet still
         }
@@ -194,17 +205,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 let mut cx = Context {
                     rooms: &self.rooms,
                     session: &mut self.session,
-                    output: &mut self.transport.output,
+                    output: self.transport.output(),
                 };
                 let done = handle::reauthenticated(&mut cx, step);
                 done.err().map(|reject| self.reject(&reject))
             }
-            exchange = self.transport.exchange(may_read) => match exchange {
+            exchange = self.transport.exchange(may_read, is_full) => match exchange {
                 Ok(Exchange::Moved) => None,
                 Ok(Exchange::Closed) => Some(End::Silent),
                 Err(error) => Some(self.lost(&error)),
             },
-            () = self.session.outbox.changed() => None,
+            () = self.session.outbox.changed() => {
+                // Who has woken us has not done with what it read, and others have read something too:
+                // what they have for the client goes out in one write.
+                tokio::task::yield_now().await;
+                None
+            }
             changed = self.progress.changed(), if awaits_commit => {
                 changed.is_err().then_some(End::Silent)
             }
@@ -257,18 +273,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 break;
             };
             is_heard = true;
+            let packet_bytes = unread - self.transport.input.len();
             let mut cx = Context {
                 rooms: &self.rooms,
                 session: &mut self.session,
-                output: &mut self.transport.output,
+                output: self.transport.output(),
             };
             if let Some(throttle) = &mut self.throttle
                 && matches!(packet, Packet::Publish(_))
-                && throttle.spend(unread - self.transport.input.len(), Instant::now())
+                && throttle.spend(packet_bytes, Instant::now())
             {
                 cx.meet_limit(Limit::PublishRate);
             }
-            if handle::packet(&mut cx, packet).await? == Next::Close {
+            let next = if handle::changes_subscriptions(&packet) {
+                // In a box: it is rare, and needs much memory.
+                Box::pin(handle::change_subscriptions(&mut cx, packet)).await?
+            } else {
+                handle::answer(&mut cx, packet)?
+            };
+            if next == Next::Close {
                 return Ok(Some(End::Silent));
             }
         }
@@ -281,6 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// What comes after the last packet of the client.
     async fn end(mut self: Box<Self>, end: End) {
+        self.session.count(&self.rooms.metrics.traffic);
         let cause = self.say_goodbye(end).await;
         let Self {
             session,

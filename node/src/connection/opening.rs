@@ -17,7 +17,7 @@ use crate::{
     config::Kind,
     handle::{self, Authenticated, Peer, Rooms},
     session::Session,
-    telemetry::chain,
+    telemetry::{Flow, chain},
 };
 
 /// A connection whose CONNECT has come.
@@ -40,7 +40,7 @@ where
         match decoder.decode(&mut transport.input) {
             Ok(Some(Packet::Connect(connect))) => {
                 rooms.metrics.traffic.connects.inc();
-                rooms.metrics.traffic.others_received.inc();
+                rooms.metrics.traffic.flows.count(Flow::OthersReceived);
                 return Some(Opened {
                     decoder,
                     connect: *connect,
@@ -62,7 +62,7 @@ pub(super) async fn read<S>(transport: &mut Transport<S>, peer: &Peer, rooms: &R
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    match transport.exchange(true).await {
+    match transport.exchange(true, false).await {
         Ok(Exchange::Moved) => Some(()),
         Ok(Exchange::Closed) => None,
         Err(error) => {
@@ -142,7 +142,7 @@ pub(super) async fn send_last<S>(
     let is_written = mqtt::encode(packet, version, &mut transport.output).is_ok();
     let bytes = u32::try_from(transport.output.len() - before).unwrap_or(u32::MAX);
     if is_written && bytes <= maximum_packet_size {
-        transport.metrics().traffic.others_sent.inc();
+        transport.metrics().traffic.flows.count(Flow::OthersSent);
         transport.flush(LAST_WORD).await;
     }
 }
@@ -163,7 +163,7 @@ where
     let maximum_packet_size = connect.properties.maximum_packet_size;
     match handle::connect(rooms, connect, authenticated).await {
         Ok((session, connack)) => {
-            rooms.metrics.traffic.others_sent.inc();
+            rooms.metrics.traffic.flows.count(Flow::OthersSent);
             let packet = Packet::ConnAck(connack);
             if let Err(error) = mqtt::encode(&packet, version, &mut transport.output) {
                 warn!(%client_id, error = %chain(&error), "CONNACK not sent");

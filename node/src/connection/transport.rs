@@ -5,14 +5,13 @@ use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, task::Poll, time::Dur
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::telemetry::{Metrics, Seat};
+use super::spare;
+use crate::telemetry::{Flow, Metrics, Seat};
 
 /// Bytes read in one call.
 const READ: usize = 16 * 1024;
 /// Calls before what was read is handled.
 const READS: usize = 4;
-/// A buffer that has grown beyond this is given back when it is empty.
-const KEPT: usize = 4096;
 
 /// The socket with what was read and not handled, and what is to be written.
 pub(super) struct Transport<S> {
@@ -46,13 +45,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         }
     }
 
-    /// Writes what is to be written, and reads if `may_read`. Returns when something was read,
-    /// or everything was written. Cancel safe.
+    /// Writes what is to be written, and reads if `may_read`. Returns when something was read and, if
+    /// `awaits_room`, when everything was written. Cancel safe.
     ///
     /// # Errors
     ///
     /// The socket is broken.
-    pub(super) async fn exchange(&mut self, may_read: bool) -> io::Result<Exchange> {
+    pub(super) async fn exchange(
+        &mut self,
+        may_read: bool,
+        awaits_room: bool,
+    ) -> io::Result<Exchange> {
         poll_fn(|cx| {
             let had_output = !self.output.is_empty();
             while !self.output.is_empty() {
@@ -60,10 +63,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Exchange::Closed)),
                     Poll::Ready(Ok(count)) => {
                         self.written += u64::try_from(count).unwrap_or(0);
-                        self.seat
-                            .metrics
-                            .sent_bytes
-                            .inc_by(u64::try_from(count).unwrap_or(0));
+                        let flows = &self.seat.metrics.traffic.flows;
+                        flows.add(Flow::BytesSent, count);
                         self.output.advance(count);
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -71,8 +72,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                 }
             }
             let is_written = had_output && self.output.is_empty();
-            if is_written && self.output.capacity() > KEPT {
-                self.output = BytesMut::new();
+            if self.output.is_empty() && (had_output || self.output.capacity() > 0) {
+                spare::put(std::mem::take(&mut self.output));
             }
             self.is_held |= had_output;
             if self.is_held && self.output.is_empty() {
@@ -92,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
                 Poll::Ready(Ok(0)) => Poll::Ready(Ok(Exchange::Closed)),
                 Poll::Ready(Ok(_)) => Poll::Ready(Ok(Exchange::Moved)),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending if is_written => Poll::Ready(Ok(Exchange::Moved)),
+                Poll::Pending if is_written && awaits_room => Poll::Ready(Ok(Exchange::Moved)),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -123,11 +124,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         if total == 0 {
             return Poll::Pending;
         }
-        self.seat
-            .metrics
-            .received_bytes
-            .inc_by(u64::try_from(total).unwrap_or(0));
+        let flows = &self.seat.metrics.traffic.flows;
+        flows.add(Flow::BytesReceived, total);
         Poll::Ready(Ok(total))
+    }
+
+    /// Where to write.
+    pub(super) fn output(&mut self) -> &mut BytesMut {
+        if self.output.capacity() == 0 {
+            self.output = spare::take();
+        }
+        &mut self.output
     }
 
     /// Where it counts.

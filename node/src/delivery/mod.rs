@@ -9,5 +9,5 @@ mod publication;
 mod waiting;
 
 pub(crate) use outbox::{Control, Outbox, Pushed, QueuePage};
-pub(crate) use publication::{Delivery, Publication, Stored, size_bytes};
+pub(crate) use publication::{Delivery, Identifiers, Publication, Stored, identifiers, size_bytes};
 pub(crate) use waiting::{Amount, QueueLimits};

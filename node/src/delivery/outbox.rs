@@ -2,15 +2,17 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::Poll,
 };
 
+use futures_util::task::AtomicWaker;
 use ibc::{EntryId, NodeId, QueuedEntry};
 use mqtt::ReasonCode;
-use tokio::sync::Notify;
 
 use super::{
     Delivery, QueueLimits,
@@ -72,7 +74,9 @@ pub(crate) enum Pushed {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     inner: Mutex<Inner>,
-    wake: Notify,
+    /// Something was put in since the connection looked last. Changed only under the lock of `inner`.
+    has_news: AtomicBool,
+    waker: AtomicWaker,
     limits: QueueLimits,
     /// Messages on their way to the client, for those who count.
     in_flight: AtomicUsize,
@@ -89,8 +93,6 @@ struct Inner {
     is_behind: bool,
     /// An entry was left behind since the page under way was asked for.
     missed: bool,
-    /// The connection has been woken and has not looked yet.
-    is_awake: bool,
     is_closed: bool,
     /// The connection was asked to close.
     is_closing: bool,
@@ -106,7 +108,8 @@ impl Outbox {
         };
         Self {
             inner: Mutex::new(inner),
-            wake: Notify::new(),
+            has_news: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
             limits,
             in_flight: AtomicUsize::new(0),
             has_overflowed: AtomicBool::new(false),
@@ -117,11 +120,12 @@ impl Outbox {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, mut inner: MutexGuard<'_, Inner>) {
-        if !inner.is_awake {
-            inner.is_awake = true;
+    /// Wakes the connection, unless it is awake and has not looked yet.
+    fn wake(&self, inner: MutexGuard<'_, Inner>) {
+        if !self.has_news.load(Ordering::Relaxed) {
+            self.has_news.store(true, Ordering::Release);
             drop(inner);
-            self.wake.notify_one();
+            self.waker.wake();
         }
     }
 
@@ -186,7 +190,10 @@ impl Outbox {
 
     /// Notes how many messages are on their way to the client.
     pub(crate) fn set_in_flight(&self, messages: usize) {
-        self.in_flight.store(messages, Ordering::Relaxed);
+        // Only this connection writes it, and others look at what is beside it.
+        if self.in_flight.load(Ordering::Relaxed) != messages {
+            self.in_flight.store(messages, Ordering::Relaxed);
+        }
     }
 
     /// What waits in memory, and how many messages are on their way to the client.
@@ -218,22 +225,39 @@ impl Outbox {
         inner.is_closing || inner.is_closed
     }
 
-    /// Returns when there may be something new. Cancel safe.
+    /// Returns when there is something new, until [`Outbox::look`]. For one task only. Cancel safe.
     pub(crate) async fn changed(&self) {
-        self.wake.notified().await;
+        poll_fn(|cx| {
+            if self.has_news() {
+                return Poll::Ready(());
+            }
+            self.waker.register(cx.waker());
+            if self.has_news() {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
     }
 
-    /// The next word, and from now on new arrivals wake again.
-    pub(crate) fn take_control(&self) -> Option<Control> {
+    /// Whether something was put in since the last [`Outbox::look`].
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_news.load(Ordering::Acquire)
+    }
+
+    /// The words left for the connection; from now on new arrivals wake again.
+    pub(crate) fn look(&self) -> VecDeque<Control> {
         let mut inner = self.lock();
-        inner.is_awake = false;
-        inner.controls.pop_front()
+        self.has_news.store(false, Ordering::Relaxed);
+        std::mem::take(&mut inner.controls)
     }
 
     /// Moves QoS 0 messages and at most `window` others into `into`; in all at most `limit`, and fewer
-    /// if they are large.
-    pub(crate) fn take(&self, window: usize, limit: usize, into: &mut Vec<Delivery>) {
-        self.lock().waiting.take(window, limit, into);
+    /// if they are large. Returns whether any are left, here or in the database.
+    pub(crate) fn take(&self, window: usize, limit: usize, into: &mut Vec<Delivery>) -> bool {
+        let mut inner = self.lock();
+        inner.waiting.take(window, limit, into);
+        inner.is_behind || inner.waiting.all().messages > 0
     }
 
     /// If the database holds more and there is room: what of it was seen, to ask for the rest.

@@ -137,14 +137,21 @@ pub(crate) struct Stored {
     pub(crate) is_released: bool,
 }
 
+/// Subscription Identifiers [MQTT-3.3.4-3]; shared by all messages for one subscription.
+pub(crate) type Identifiers = Option<Arc<[u32]>>;
+
+/// The form in which deliveries have them.
+pub(crate) fn identifiers(identifiers: Vec<u32>) -> Identifiers {
+    (!identifiers.is_empty()).then(|| identifiers.into())
+}
+
 /// A message for one session.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     pub(crate) publication: Arc<Publication>,
     pub(crate) qos: Qos,
     pub(crate) retain: bool,
-    /// Subscription Identifiers [MQTT-3.3.4-3].
-    pub(crate) identifiers: Arc<[u32]>,
+    pub(crate) identifiers: Identifiers,
     pub(crate) stored: Option<Stored>,
     /// The shared subscription it was taken from, to be given to another member if this one
     /// goes away.

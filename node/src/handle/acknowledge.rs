@@ -11,16 +11,9 @@ use crate::{
 
 /// PUBACK: a QoS 1 message is done [MQTT-4.3.2-3]. One that we do not know is ignored.
 pub(super) fn puback(cx: &mut Context<'_>, ack: &Ack) {
-    let is_expected = cx
-        .session
-        .window
-        .get(ack.packet_id)
-        .is_some_and(|in_flight| {
-            in_flight.delivery.qos == Qos::AtLeastOnce && in_flight.phase == Phase::Published
-        });
-    if is_expected {
-        done(cx, ack.packet_id);
-    }
+    done(cx, ack.packet_id, |in_flight| {
+        in_flight.delivery.qos == Qos::AtLeastOnce && in_flight.phase == Phase::Published
+    });
 }
 
 /// PUBREC: PUBREL follows, and first, for a stored session, that it does is stored
@@ -44,7 +37,7 @@ pub(super) fn pubrec(cx: &mut Context<'_>, ack: &Ack) {
     };
     if ack.reason_code.is_error() && *phase == Phase::Published {
         // [MQTT-4.8.2-6] The client does not want it: it is not sent again, to nobody.
-        done(cx, packet_id);
+        done(cx, packet_id, |_| true);
         return;
     }
     let stored = delivery
@@ -96,18 +89,14 @@ pub(super) fn pubrel(cx: &mut Context<'_>, ack: &Ack) {
 
 /// PUBCOMP: a QoS 2 message is done.
 pub(super) fn pubcomp(cx: &mut Context<'_>, ack: &Ack) {
-    let is_expected = cx
-        .session
-        .window
-        .get(ack.packet_id)
-        .is_some_and(|in_flight| in_flight.phase == Phase::Received);
-    if is_expected {
-        done(cx, ack.packet_id);
-    }
+    done(cx, ack.packet_id, |in_flight| {
+        in_flight.phase == Phase::Received
+    });
 }
 
-fn done(cx: &mut Context<'_>, packet_id: PacketId) {
-    if let Some(in_flight) = cx.session.window.remove(packet_id)
+/// The message is done, if it stands where the acknowledgement belongs.
+fn done(cx: &mut Context<'_>, packet_id: PacketId, is_expected: impl FnOnce(&InFlight) -> bool) {
+    if let Some(in_flight) = cx.session.window.remove_if(packet_id, is_expected)
         && let Some(stored) = in_flight.delivery.stored
     {
         let done = Acknowledged {

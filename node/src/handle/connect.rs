@@ -31,8 +31,8 @@ use crate::{
     delivery::{Control, Outbox, Publication, QueueLimits},
     retain,
     router::{Attachment, TopicCache},
-    session::{Found, InboundAliases, OutboundAliases, Session, Tally, Window, WindowLimits},
-    telemetry::LimitsMet,
+    session::{Found, InboundAliases, OutboundAliases, Session, Window, WindowLimits},
+    telemetry::{LimitsMet, Tally},
 };
 
 /// No packet can be larger, so it is not announced; paho-mqtt even refuses to read the number.
@@ -185,6 +185,7 @@ pub(crate) async fn connect(
         has_stored_will: packet.will.is_some(),
         will: packet.will,
         limits_met: LimitsMet::default(),
+        has_backlog: true,
         tally: Tally::default(),
     };
     Ok((session, answer))

@@ -9,9 +9,9 @@ use tracing::warn;
 use super::{Context, Rooms};
 use crate::{
     cluster::{Ticket, Urgency},
-    delivery::{Control, Delivery, Publication, QueuePage, Stored},
+    delivery::{Control, Delivery, Publication, QueuePage, Stored, identifiers},
     session::{Owed, Phase, Session},
-    telemetry::{Dropped, chain},
+    telemetry::{Dropped, Flow, chain},
 };
 
 /// Output above which no more is taken from the mailbox.
@@ -21,8 +21,13 @@ const ROUND: usize = 256;
 /// Retained messages taken at once.
 const RETAINED: usize = 32;
 
-/// Writes what waits for the client, as far as there is room.
-pub(crate) fn deliver(cx: &mut Context<'_>) {
+/// Writes what waits for the client, as far as there is room. Without `has_news` in the mailbox there is
+/// only what was left the last time.
+pub(crate) fn deliver(cx: &mut Context<'_>, has_news: bool) {
+    if !has_news && !cx.session.has_backlog && cx.session.retained.is_empty() {
+        return;
+    }
+    cx.session.has_backlog = true;
     let mut round = Vec::new();
     while cx.output.len() < HIGH_WATER {
         while let Some(delivery) = next_retained(cx) {
@@ -31,10 +36,10 @@ pub(crate) fn deliver(cx: &mut Context<'_>) {
                 return;
             }
         }
-        cx.session
-            .outbox
-            .take(cx.session.window.room(), ROUND, &mut round);
+        let room = cx.session.window.room();
+        let is_more = cx.session.outbox.take(room, ROUND, &mut round);
         if round.is_empty() {
+            cx.session.has_backlog = is_more;
             return;
         }
         for delivery in round.drain(..) {
@@ -61,7 +66,7 @@ fn next_retained(cx: &mut Context<'_>) -> Option<Delivery> {
                     qos: wanted(&publication)?,
                     publication,
                     retain: true,
-                    identifiers: Arc::clone(&walk.identifiers),
+                    identifiers: walk.identifiers.clone(),
                     stored: None,
                     share: None,
                 })
@@ -137,7 +142,7 @@ fn send(cx: &mut Context<'_>, delivery: Delivery) {
         (Qos::ExactlyOnce, Some(_), None) => Phase::Storing,
         _ => Phase::Published,
     };
-    let Some(packet_id) = cx.session.window.insert(delivery.clone(), phase) else {
+    let Some(packet_id) = cx.session.window.free_id(&delivery) else {
         return;
     };
     match phase {
@@ -163,6 +168,7 @@ fn send(cx: &mut Context<'_>, delivery: Delivery) {
                 .push_back((ticket, Owed::Publish(packet_id)));
         }
     }
+    cx.session.window.insert(packet_id, delivery, phase);
 }
 
 /// Why the client is not sent this message. One that was sent before goes on to its end
@@ -195,7 +201,7 @@ fn header(delivery: &Delivery, packet_id: Option<PacketId>, dup: bool) -> Publis
         topic_name: message.topic_name.as_str(),
         topic_alias: None,
         message_expiry_interval: delivery.publication.remaining_expiry(), // [MQTT-3.3.2-6]
-        subscription_identifiers: &delivery.identifiers,
+        subscription_identifiers: delivery.identifiers.as_deref().unwrap_or_default(),
         properties: &message.properties,
         payload_bytes: message.payload.len(),
     }
@@ -224,8 +230,9 @@ fn write(cx: &mut Context<'_>, delivery: &Delivery, packet_id: Option<PacketId>,
     match mqtt::encode_publish_header(&header, cx.session.version, cx.output) {
         Ok(()) => {
             cx.output.extend_from_slice(&message.payload);
-            cx.session.tally.sent_bytes += u64::try_from(message.payload.len()).unwrap_or(0);
-            cx.rooms.metrics.send_publish(delivery.qos);
+            let tally = &mut cx.session.tally;
+            tally.add(Flow::PayloadSent, message.payload.len());
+            tally.count(Flow::PublishSent(delivery.qos));
         }
         Err(error) => {
             warn!(client_id = %cx.session.client_id, error = %chain(&error), "message not sent");
@@ -249,7 +256,7 @@ fn forget(cx: &mut Context<'_>, delivery: &Delivery) {
 /// If the database holds more for the client and there is room: asks for a page of it, which
 /// comes as a word in the mailbox.
 pub(crate) fn ask_for_page(rooms: &Arc<Rooms>, session: &mut Session) {
-    if session.is_paging {
+    if session.is_paging || !session.has_backlog {
         return;
     }
     let Some(seen) = session.outbox.start_page() else {
@@ -317,7 +324,7 @@ fn delivery(entry: QueuedEntry) -> Result<Delivery, ibc::RecordError> {
         publication: Arc::new(Publication::decode(entry.body)?),
         qos: options.qos,
         retain: options.retain,
-        identifiers: options.identifiers.into(),
+        identifiers: identifiers(options.identifiers),
         stored: Some(Stored {
             source: entry.source,
             entry: entry.entry,

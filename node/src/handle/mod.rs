@@ -36,7 +36,7 @@ use crate::{
     router::Router,
     session::{Registry, Session},
     shutdown::Shutdown,
-    telemetry::{Limit, Metrics, chain},
+    telemetry::{Flow, Limit, Metrics, chain},
 };
 
 /// The rooms that connections use, built once.
@@ -83,7 +83,7 @@ impl Context<'_> {
             self.session.outbox.control(end);
             return;
         }
-        self.rooms.metrics.traffic.others_sent.inc();
+        self.session.tally.count(Flow::OthersSent);
     }
 }
 
@@ -96,26 +96,22 @@ pub(crate) enum Next {
     Close,
 }
 
-/// Handles one packet of a connected client. Cancel safe: what was begun and not acknowledged
-/// may have happened.
+/// Whether a packet is for [`change_subscriptions`]; all others are for [`answer`].
+pub(crate) const fn changes_subscriptions(packet: &Packet) -> bool {
+    matches!(packet, Packet::Subscribe(_) | Packet::Unsubscribe(_))
+}
+
+/// SUBSCRIBE and UNSUBSCRIBE, which wait for all nodes and for the database, for at most
+/// `mqtt.acknowledge_timeout`. Cancel safe: what was begun and not acknowledged may have happened.
 ///
 /// # Errors
 ///
 /// [`Reject`] if the connection must be closed; the client is told its reason code.
-pub(crate) async fn packet(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
-    match packet {
-        // In a box: they are rare, and need much memory.
-        Packet::Subscribe(_) | Packet::Unsubscribe(_) => {
-            Box::pin(change_subscriptions(cx, packet)).await
-        }
-        packet => answer(cx, packet),
-    }
-}
-
-/// SUBSCRIBE and UNSUBSCRIBE, which wait for all nodes and for the database, for at most
-/// `mqtt.acknowledge_timeout`.
-async fn change_subscriptions(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
-    cx.rooms.metrics.traffic.others_received.inc();
+pub(crate) async fn change_subscriptions(
+    cx: &mut Context<'_>,
+    packet: Packet,
+) -> Result<Next, Reject> {
+    cx.session.tally.count(Flow::OthersReceived);
     let limit = cx.rooms.config.mqtt.acknowledge_timeout;
     let changed = async {
         match packet {
@@ -130,12 +126,16 @@ async fn change_subscriptions(cx: &mut Context<'_>, packet: Packet) -> Result<Ne
 }
 
 /// What needs no waiting.
-fn answer(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
+///
+/// # Errors
+///
+/// [`Reject`] if the connection must be closed; the client is told its reason code.
+pub(crate) fn answer(cx: &mut Context<'_>, packet: Packet) -> Result<Next, Reject> {
     if let Packet::Publish(publish) = packet {
         publish::publish(cx, publish)?;
         return Ok(Next::Read);
     }
-    cx.rooms.metrics.traffic.others_received.inc();
+    cx.session.tally.count(Flow::OthersReceived);
     match packet {
         Packet::PubAck(ack) => acknowledge::puback(cx, &ack),
         Packet::PubRec(ack) => acknowledge::pubrec(cx, &ack),

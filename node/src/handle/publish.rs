@@ -15,7 +15,7 @@ use crate::{
     retain,
     router::{Origin, Routed},
     session::Owed,
-    telemetry::{Dropped, Limit},
+    telemetry::{Dropped, Flow, Limit},
 };
 
 /// Routes the message and notes the acknowledgement that its QoS asks for. The client gets it
@@ -35,8 +35,9 @@ pub(super) fn publish(cx: &mut Context<'_>, packet: Publish) -> Result<(), Rejec
         ..
     } = packet;
     let qos = message.qos;
-    cx.rooms.metrics.receive_publish(qos);
-    cx.session.tally.received_bytes += u64::try_from(message.payload.len()).unwrap_or(0);
+    cx.session.tally.count(Flow::PublishReceived(qos));
+    let payload_bytes = message.payload.len();
+    cx.session.tally.add(Flow::PayloadReceived, payload_bytes);
     message.topic_name = cx
         .session
         .inbound_aliases

@@ -11,7 +11,7 @@ use mqtt::{
 use super::{Context, Reject};
 use crate::{
     cluster::{Stake, Urgency},
-    delivery::Publication,
+    delivery::{Publication, identifiers},
     session::RetainedWalk,
     telemetry::Limit,
 };
@@ -191,7 +191,7 @@ async fn send_retained(cx: &mut Context<'_>, subscription: &StoredSubscription) 
     walks.push_back(RetainedWalk {
         walk: cx.rooms.retain.walk(&subscription.filter),
         qos,
-        identifiers: subscription.identifier.into_iter().collect(),
+        identifiers: identifiers(subscription.identifier.into_iter().collect()),
     });
 }
 

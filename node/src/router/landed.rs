@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{Router, share::Orphan};
 use crate::{
     cluster::Written,
-    delivery::{Control, Delivery, Publication, Pushed, Stored},
+    delivery::{Control, Delivery, Publication, Pushed, Stored, identifiers},
     telemetry::chain,
 };
 
@@ -191,7 +191,7 @@ impl Router {
                 publication,
                 qos: options.qos,
                 retain: options.retain,
-                identifiers: options.identifiers.into(),
+                identifiers: identifiers(options.identifiers),
                 stored: None,
                 share: None,
             };
@@ -221,7 +221,7 @@ impl Router {
             publication: Arc::clone(publication),
             qos: options.qos,
             retain: options.retain,
-            identifiers: options.identifiers.into(),
+            identifiers: identifiers(options.identifiers),
             stored: Some(stored),
             share: target.share,
         };

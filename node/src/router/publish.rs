@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cluster::{Ticket, Urgency},
-    delivery::{Delivery, Publication, Pushed},
+    delivery::{Delivery, Outbox, Publication, Pushed},
     telemetry::Dropped,
 };
 
@@ -117,9 +117,10 @@ impl Router {
                     options: options(publication, &merged).encode(),
                     share: None,
                 });
-            } else if subscriber.outbox().is_some() {
+            } else if let Some(outbox) = subscriber.borrow_outbox().as_ref() {
                 if is_new {
-                    self.hand_over(subscriber, publication, &merged);
+                    let delivery = delivery(publication, &merged);
+                    self.push_into(outbox, subscriber, delivery);
                 }
             } else if let Some(owner) = subscriber.owner()
                 && !nodes.contains(&owner)
@@ -167,7 +168,7 @@ impl Router {
                 && !(subscriber.is_stored
                     && publication.message().qos.min(merged.qos) > Qos::AtMostOnce)
             {
-                self.hand_over(subscriber, publication, &merged);
+                self.push(subscriber, delivery(publication, &merged));
             }
         }
     }
@@ -213,26 +214,20 @@ impl Router {
         self.hand_to_connected(&matches, publication);
     }
 
-    fn hand_over(&self, subscriber: &Subscriber, publication: &Arc<Publication>, merged: &Merged) {
-        let DeliveryOptions { qos, retain, .. } = options_without_identifiers(publication, merged);
-        let identifiers = Arc::clone(&merged.identifiers);
-        let publication = Arc::clone(publication);
-        let delivery = Delivery {
-            publication,
-            qos,
-            retain,
-            identifiers,
-            stored: None,
-            share: None,
-        };
-        self.push(subscriber, delivery);
-    }
-
     /// Puts a delivery in the mailbox of a session connected here, and counts what is dropped.
     pub(super) fn push(&self, subscriber: &Subscriber, delivery: Delivery) -> Pushed {
-        let Some(outbox) = subscriber.outbox() else {
-            return Pushed::Closed;
-        };
+        match subscriber.borrow_outbox().as_ref() {
+            Some(outbox) => self.push_into(outbox, subscriber, delivery),
+            None => Pushed::Closed,
+        }
+    }
+
+    fn push_into(
+        &self,
+        outbox: &Arc<Outbox>,
+        subscriber: &Subscriber,
+        delivery: Delivery,
+    ) -> Pushed {
         let (session, stored) = (subscriber.session, delivery.stored);
         let bytes = delivery.publication.size_bytes();
         let mut displaced = Vec::new();
@@ -240,10 +235,12 @@ impl Router {
         match pushed {
             Pushed::Kept | Pushed::Closed => {}
             Pushed::LeftBehind => self.has_grown(session, &subscriber.growth, bytes),
-            Pushed::Dropped => self.lose(session, &subscriber.client_id, &outbox, [stored]),
+            Pushed::Dropped => self.lose(session, &subscriber.client_id, outbox, [stored]),
         }
-        let displaced = displaced.iter().map(|delivery| delivery.stored);
-        self.lose(session, &subscriber.client_id, &outbox, displaced);
+        if !displaced.is_empty() {
+            let displaced = displaced.iter().map(|delivery| delivery.stored);
+            self.lose(session, &subscriber.client_id, outbox, displaced);
+        }
         pushed
     }
 
@@ -333,10 +330,23 @@ impl Router {
     }
 }
 
+/// For a session connected here that does not get the message through its queue.
+fn delivery(publication: &Arc<Publication>, merged: &Merged) -> Delivery {
+    let DeliveryOptions { qos, retain, .. } = options_without_identifiers(publication, merged);
+    Delivery {
+        publication: Arc::clone(publication),
+        qos,
+        retain,
+        identifiers: merged.identifiers.clone(),
+        stored: None,
+        share: None,
+    }
+}
+
 /// What the subscriber of `merged` is to see of the message.
 pub(super) fn options(publication: &Publication, merged: &Merged) -> DeliveryOptions {
     DeliveryOptions {
-        identifiers: merged.identifiers.to_vec(),
+        identifiers: merged.identifiers.as_deref().unwrap_or_default().to_vec(),
         ..options_without_identifiers(publication, merged)
     }
 }

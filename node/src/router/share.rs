@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cluster::{Ticket, Urgency},
-    delivery::{Delivery, Publication, Pushed, Stored},
+    delivery::{Delivery, Publication, Pushed, Stored, identifiers},
     telemetry::{Dropped, chain},
 };
 
@@ -197,7 +197,7 @@ fn merged(member: &Subscription) -> Merged {
     Merged {
         qos: member.options.qos,
         retain_as_published: member.options.retain_as_published,
-        identifiers: member.identifier.into_iter().collect(),
+        identifiers: identifiers(member.identifier.into_iter().collect()),
     }
 }
 

@@ -1,16 +1,19 @@
 //! A session as the router knows it, and what a topic has found.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicUsize, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use ibc::{Epoch, NodeId, SessionId, StoredSubscription};
 use mqtt::{Qos, Str, SubscriptionOptions};
 
 use super::{crowd::Growth, tree::Value};
-use crate::delivery::Outbox;
+use crate::delivery::{Identifiers, Outbox};
 
 /// A session that subscribes: one connected here, a stored one anywhere, or a member of a shared
 /// subscription that is connected to another node.
@@ -84,6 +87,11 @@ impl Subscriber {
     /// Its mailbox, if it is connected here.
     pub(crate) fn outbox(&self) -> Option<Arc<Outbox>> {
         self.outbox.load_full()
+    }
+
+    /// The same, not to be kept for long.
+    pub(super) fn borrow_outbox(&self) -> Guard<Option<Arc<Outbox>>> {
+        self.outbox.load()
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -189,17 +197,17 @@ type Wanted = (SubscriptionOptions, Option<u32>);
 pub(super) struct Merged {
     pub(super) qos: Qos,
     pub(super) retain_as_published: bool,
-    pub(super) identifiers: Arc<[u32]>,
+    pub(super) identifiers: Identifiers,
 }
 
 impl Match {
     /// What counts for a message of `publisher`: without No Local subscriptions if it is the
     /// subscriber itself [MQTT-3.8.3-3]. `None`: nothing.
-    pub(super) fn for_publisher(&self, publisher: &str) -> Option<Merged> {
+    pub(super) fn for_publisher(&self, publisher: &str) -> Option<Cow<'_, Merged>> {
         if self.all.is_empty() || publisher != self.subscriber.client_id.as_str() {
-            return Some(self.merged.clone());
+            return Some(Cow::Borrowed(&self.merged));
         }
-        merge(self.all.iter().filter(|(options, _)| !options.no_local))
+        merge(self.all.iter().filter(|(options, _)| !options.no_local)).map(Cow::Owned)
     }
 }
 
@@ -215,7 +223,7 @@ fn merge<'a>(subscriptions: impl Iterator<Item = &'a Wanted>) -> Option<Merged> 
     Some(Merged {
         qos,
         retain_as_published,
-        identifiers: identifiers.into(),
+        identifiers: crate::delivery::identifiers(identifiers),
     })
 }
 

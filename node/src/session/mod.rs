@@ -21,10 +21,10 @@ pub(crate) use window::{InFlight, Phase, Window, WindowLimits};
 use crate::{
     auth::{Exchange, Identity},
     cluster::{Stake, Ticket},
-    delivery::{Delivery, Outbox},
+    delivery::{Delivery, Identifiers, Outbox},
     retain::Walk,
     router::TopicCache,
-    telemetry::{Limit, LimitsMet, Traffic},
+    telemetry::{Limit, LimitsMet, Tally, Traffic},
 };
 
 /// A client that is connected here.
@@ -77,7 +77,9 @@ pub(crate) struct Session {
     pub(crate) will: Option<Box<mqtt::Will>>,
     /// Limits of the broker that it has met on this connection.
     pub(crate) limits_met: LimitsMet,
-    /// Bytes of payloads since they were counted last.
+    /// There is more in the mailbox, or in the database, than was sent.
+    pub(crate) has_backlog: bool,
+    /// What went in and out since it was counted last.
     pub(crate) tally: Tally,
 }
 
@@ -90,35 +92,26 @@ pub(crate) struct Found {
     pub(crate) next: VecDeque<Delivery>,
 }
 
+impl Found {
+    /// Whether none is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.walks.is_empty() && self.next.is_empty()
+    }
+}
+
 /// The retained messages for one subscription.
 #[derive(Debug)]
 pub(crate) struct RetainedWalk {
     pub(crate) walk: Walk,
     /// The QoS that was granted.
     pub(crate) qos: Qos,
-    pub(crate) identifiers: Arc<[u32]>,
-}
-
-/// Bytes of payloads, counted for many messages at once.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) received_bytes: u64,
-    pub(crate) sent_bytes: u64,
+    pub(crate) identifiers: Identifiers,
 }
 
 impl Session {
     /// Counts what has gone in and out since the last time.
     pub(crate) fn count(&mut self, traffic: &Traffic) {
-        let Tally {
-            received_bytes,
-            sent_bytes,
-        } = std::mem::take(&mut self.tally);
-        if received_bytes > 0 {
-            traffic.payload_received_bytes.inc_by(received_bytes);
-        }
-        if sent_bytes > 0 {
-            traffic.payload_sent_bytes.inc_by(sent_bytes);
-        }
+        traffic.flows.add_all(&mut self.tally);
         self.outbox.set_in_flight(self.window.len());
     }
 

@@ -1,6 +1,6 @@
 //! Messages on their way to the client: sent, and not yet acknowledged (section 4.4, 4.9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, hash_map::Entry};
 
 use ahash::{AHashMap, AHashSet};
 use ibc::EntryId;
@@ -73,20 +73,24 @@ impl Window {
         self.in_flight.len()
     }
 
-    /// Lets a message in under a packet identifier that is free [MQTT-2.2.1-3]: the one it had
+    /// A packet identifier that is free [MQTT-2.2.1-3], for [`Window::insert`]: the one that the message had
     /// on an earlier connection [MQTT-4.4.0-1], or the next. `None`: there is none.
-    pub(crate) fn insert(&mut self, delivery: Delivery, phase: Phase) -> Option<PacketId> {
+    pub(crate) fn free_id(&mut self, delivery: &Delivery) -> Option<PacketId> {
         let earlier = delivery
             .stored
             .and_then(|stored| stored.packet_id)
             .and_then(PacketId::new);
-        let packet_id = match earlier {
+        match earlier {
             Some(packet_id) if !self.in_flight.contains_key(&packet_id) => {
                 self.reserved.remove(&packet_id);
-                packet_id
+                Some(packet_id)
             }
-            _ => self.free_id()?,
-        };
+            _ => self.next_id(),
+        }
+    }
+
+    /// Lets a message in under a packet identifier that is free.
+    pub(crate) fn insert(&mut self, packet_id: PacketId, delivery: Delivery, phase: Phase) {
         self.order += 1;
         let order = self.order;
         self.bytes += delivery.publication.size_bytes();
@@ -98,7 +102,6 @@ impl Window {
                 order,
             },
         );
-        Some(packet_id)
     }
 
     /// Keeps identifiers for the messages that had them on an earlier connection.
@@ -106,13 +109,13 @@ impl Window {
         self.reserved.extend(packet_ids.filter_map(PacketId::new));
     }
 
-    fn free_id(&mut self) -> Option<PacketId> {
+    fn next_id(&mut self) -> Option<PacketId> {
         for _ in 0..u16::MAX {
             let packet_id = PacketId::new(self.next);
             self.next = self.next.checked_add(1).unwrap_or(1);
             if let Some(packet_id) = packet_id
                 && !self.in_flight.contains_key(&packet_id)
-                && !self.reserved.contains(&packet_id)
+                && (self.reserved.is_empty() || !self.reserved.contains(&packet_id))
             {
                 return Some(packet_id);
             }
@@ -131,7 +134,22 @@ impl Window {
     }
 
     pub(crate) fn remove(&mut self, packet_id: PacketId) -> Option<InFlight> {
-        let removed = self.in_flight.remove(&packet_id)?;
+        self.remove_if(packet_id, |_| true)
+    }
+
+    /// Takes a message out if `is_wanted`.
+    pub(crate) fn remove_if(
+        &mut self,
+        packet_id: PacketId,
+        is_wanted: impl FnOnce(&InFlight) -> bool,
+    ) -> Option<InFlight> {
+        let Entry::Occupied(entry) = self.in_flight.entry(packet_id) else {
+            return None;
+        };
+        if !is_wanted(entry.get()) {
+            return None;
+        }
+        let removed = entry.remove();
         self.bytes -= removed.delivery.publication.size_bytes();
         Some(removed)
     }
@@ -185,7 +203,7 @@ mod tests {
             publication: Arc::new(Publication::new(Str::default(), message)),
             qos: Qos::AtLeastOnce,
             retain: false,
-            identifiers: [].into(),
+            identifiers: None,
             stored: None,
             share: None,
         }
@@ -197,13 +215,19 @@ mod tests {
             messages: 10,
             bytes: 100,
         });
-        let large = window.insert(delivery(5000), Phase::Published).unwrap();
+        let insert = |window: &mut Window, bytes| {
+            let delivery = delivery(bytes);
+            let packet_id = window.free_id(&delivery).unwrap();
+            window.insert(packet_id, delivery, Phase::Published);
+            packet_id
+        };
+        let large = insert(&mut window, 5000);
         assert_eq!(window.room(), 0);
         window.remove(large);
         assert_eq!(window.room(), 10);
-        let first = window.insert(delivery(60), Phase::Published).unwrap();
+        let first = insert(&mut window, 60);
         assert_eq!(window.room(), 9);
-        window.insert(delivery(60), Phase::Published).unwrap();
+        insert(&mut window, 60);
         assert_eq!(window.room(), 0);
         window.remove(first);
         assert_eq!(window.room(), 9);

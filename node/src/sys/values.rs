@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::load::{Load, SPANS};
-use crate::handle::Rooms;
+use crate::{handle::Rooms, telemetry::Flow};
 
 /// Counters that are averaged too.
 const LOADS: [&str; 9] = [
@@ -104,18 +104,18 @@ impl Values {
 /// In the order of [`LOADS`].
 fn counts(rooms: &Rooms) -> [u64; LOADS.len()] {
     let metrics = &rooms.metrics;
-    let traffic = &metrics.traffic;
+    let flows = &metrics.traffic.flows;
     let [received, sent, dropped] = metrics.publishes();
     [
-        traffic.others_received.get() + received,
-        traffic.others_sent.get() + sent,
+        flows.total(Flow::OthersReceived) + received,
+        flows.total(Flow::OthersSent) + sent,
         received,
         sent,
         dropped,
-        metrics.received_bytes.get(),
-        metrics.sent_bytes.get(),
+        flows.total(Flow::BytesReceived),
+        flows.total(Flow::BytesSent),
         metrics.connections_total.total(),
-        traffic.connects.get(),
+        metrics.traffic.connects.get(),
     ]
 }
 
@@ -130,18 +130,15 @@ fn traffic(rooms: &Rooms, publish: &mut impl FnMut(&str, String)) {
         bytes_sent,
         ..,
     ] = counts(rooms);
-    let traffic = &rooms.metrics.traffic;
+    let flows = &rooms.metrics.traffic.flows;
     for (topic, value) in [
         ("messages/received", messages_received),
         ("messages/sent", messages_sent),
         ("publish/messages/received", received),
         ("publish/messages/sent", sent),
         ("publish/messages/dropped", dropped),
-        (
-            "publish/bytes/received",
-            traffic.payload_received_bytes.get(),
-        ),
-        ("publish/bytes/sent", traffic.payload_sent_bytes.get()),
+        ("publish/bytes/received", flows.total(Flow::PayloadReceived)),
+        ("publish/bytes/sent", flows.total(Flow::PayloadSent)),
         ("bytes/received", bytes_received),
         ("bytes/sent", bytes_sent),
     ] {

@@ -1,12 +1,13 @@
 //! Every metric, with its labels resolved once, so that the hot path only adds.
 
+use mqtt::Qos;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder, core::Collector,
 };
 
 use super::{
-    PerListener,
+    Flow, PerListener,
     limits::{Limit, LimitCounters},
     traffic::Traffic,
 };
@@ -67,8 +68,6 @@ pub(crate) struct Metrics {
     retained: IntGauge,
     retained_bytes: IntGauge,
     pub(crate) is_ready: IntGauge,
-    pub(crate) received_bytes: IntCounter,
-    pub(crate) sent_bytes: IntCounter,
     pub(crate) forwarded: IntCounter,
     pub(crate) frames_sent: IntCounter,
     pub(crate) frames_received: IntCounter,
@@ -78,8 +77,6 @@ pub(crate) struct Metrics {
     pub(crate) wills: IntCounter,
     pub(crate) takeovers: IntCounter,
     pub(crate) keep_alive_timeouts: IntCounter,
-    received: [IntCounter; 3],
-    sent: [IntCounter; 3],
     dropped: Vec<IntCounter>,
     refused: IntCounterVec,
     malformed: IntCounterVec,
@@ -110,7 +107,7 @@ impl Builder {
         Ok(PerListener::new(&gauges))
     }
 
-    fn counters(
+    pub(super) fn counters(
         &self,
         name: &str,
         help: &str,
@@ -135,24 +132,11 @@ impl Metrics {
         b.add(info.clone())?;
         info.with_label_values(&[env!("CARGO_PKG_VERSION"), node_name])
             .inc();
-        let received = b.counters(
-            "causeway_publish_received_total",
-            "PUBLISH packets received from clients.",
-            "qos",
-        )?;
-        let sent = b.counters(
-            "causeway_publish_sent_total",
-            "PUBLISH packets sent to clients.",
-            "qos",
-        )?;
         let dropped = b.counters(
             "causeway_messages_dropped_total",
             "Messages that were dropped for one subscriber, by reason.",
             "reason",
         )?;
-        let per_qos = |counters: &IntCounterVec| {
-            ["0", "1", "2"].map(|qos| counters.with_label_values(&[qos]))
-        };
         let commit_seconds = Histogram::with_opts(
             HistogramOpts::new(
                 "causeway_commit_seconds",
@@ -203,11 +187,6 @@ impl Metrics {
                 "Bytes of topic, payload and properties of the retained messages known.",
             )?,
             is_ready: b.gauge("causeway_ready", "1 if this node takes clients.")?,
-            received_bytes: b.counter(
-                "causeway_received_bytes_total",
-                "Bytes received from clients.",
-            )?,
-            sent_bytes: b.counter("causeway_sent_bytes_total", "Bytes sent to clients.")?,
             forwarded: b.counter(
                 "causeway_messages_forwarded_total",
                 "Messages handed to other nodes for their connected subscribers.",
@@ -238,8 +217,6 @@ impl Metrics {
                 "causeway_keep_alive_timeouts_total",
                 "Connections closed because the client was silent.",
             )?,
-            received: per_qos(&received),
-            sent: per_qos(&sent),
             dropped: Dropped::ALL
                 .map(|reason| dropped.with_label_values(&[reason.label()]))
                 .to_vec(),
@@ -259,18 +236,6 @@ impl Metrics {
             )?,
             registry: b.0,
         })
-    }
-
-    pub(crate) fn receive_publish(&self, qos: mqtt::Qos) {
-        if let Some(counter) = self.received.get(usize::from(qos.as_u8())) {
-            counter.inc();
-        }
-    }
-
-    pub(crate) fn send_publish(&self, qos: mqtt::Qos) {
-        if let Some(counter) = self.sent.get(usize::from(qos.as_u8())) {
-            counter.inc();
-        }
     }
 
     pub(crate) fn drop_message(&self, reason: Dropped) {
@@ -296,8 +261,17 @@ impl Metrics {
 
     /// PUBLISH packets received, PUBLISH packets sent, and messages dropped.
     pub(crate) fn publishes(&self) -> [u64; 3] {
-        [&self.received[..], &self.sent[..], &self.dropped[..]]
-            .map(|counters| counters.iter().map(IntCounter::get).sum())
+        let of_each_qos = |flow: fn(Qos) -> Flow| {
+            let each = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
+            each.map(|qos| self.traffic.flows.total(flow(qos)))
+                .iter()
+                .sum()
+        };
+        [
+            of_each_qos(Flow::PublishReceived),
+            of_each_qos(Flow::PublishSent),
+            self.dropped.iter().map(IntCounter::get).sum(),
+        ]
     }
 
     /// `reason`: from the closed set of reason codes.
@@ -330,6 +304,7 @@ impl Metrics {
 
     /// The Prometheus text format.
     pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
+        self.traffic.show();
         let mut buffer = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut buffer)?;
         String::from_utf8(buffer).map_err(|error| prometheus::Error::Msg(error.to_string()))

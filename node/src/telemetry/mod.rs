@@ -1,5 +1,6 @@
 //! What operators see: logs and metrics.
 
+mod flow;
 mod limits;
 mod metrics;
 mod per_listener;
@@ -9,6 +10,7 @@ use std::{error::Error, fmt::Write, io::IsTerminal};
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
+pub(crate) use flow::{Flow, Tally};
 pub(crate) use limits::{Limit, LimitsMet};
 pub(crate) use metrics::{Dropped, Metrics};
 pub(crate) use per_listener::{PerListener, Seat};
