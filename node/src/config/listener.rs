@@ -57,7 +57,7 @@ impl Default for Listener {
             proxy_protocol: ProxyProtocol::Off,
             backlog: 4096,
             max_connections: 1_000_000,
-            accept_rate: 10_000,
+            accept_rate: 50_000,
         }
     }
 }

@@ -56,6 +56,9 @@ impl Listener {
     }
 
     async fn accept_tcp(&self, listener: TcpListener) {
+        if let Err(error) = prepare(&listener) {
+            warn!(error = %chain(&error), "socket options not set");
+        }
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -106,9 +109,6 @@ impl Listener {
     fn serve_tcp(&self, stream: TcpStream, address: SocketAddr) {
         let Some(seat) = self.seat() else { return };
         let peer = Peer::new(self.kind, Some(address));
-        if let Err(error) = prepare(&stream) {
-            warn!(%peer, error = %chain(&error), "socket options not set");
-        }
         let rooms = Arc::clone(&self.rooms);
         if self.kind == Kind::Tcp {
             self.shutdown
@@ -141,10 +141,12 @@ async fn pause(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+/// Sets what the sockets of all clients inherit from the one that listens.
+fn prepare(listener: &TcpListener) -> io::Result<()> {
+    let listener = SockRef::from(listener);
+    listener.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(20));
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    listener.set_tcp_keepalive(&keepalive)
 }
