@@ -117,7 +117,6 @@ where
         "client connected"
     );
     Some(Box::new(Connection {
-        transport,
         decoder,
         session,
         progress: rooms.cluster.progress.watch(),
@@ -125,7 +124,9 @@ where
         silence: (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1500)),
         heard: Instant::now(),
         was_deaf: false,
-        has_unread: false,
+        // A client need not wait for CONNACK.
+        has_unread: !transport.input.is_empty(),
+        transport,
         written: 0,
         debt: Debt::new(rooms.config.mqtt.acknowledge_timeout),
         throttle: Throttle::new(&rooms.config.mqtt, Instant::now()),

@@ -108,7 +108,7 @@ struct Connection<S> {
     heard: Instant,
     /// Nothing was read, for a reason of ours.
     was_deaf: bool,
-    /// Packets may wait in the input, because the client was to pause.
+    /// Packets may wait in the input, because the client was to pause or did not wait for CONNACK.
     has_unread: bool,
     /// What had been written when it was last looked at.
     written: u64,
