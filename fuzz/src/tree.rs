@@ -9,7 +9,7 @@ use mqtt::{TopicFilter, TopicName};
 
 use crate::oracle;
 
-#[path = "../../node/src/router/tree.rs"]
+#[path = "../../node/src/router/tree/mod.rs"]
 mod of_the_router;
 
 use of_the_router::{Tree, Value};

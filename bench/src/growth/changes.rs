@@ -1,7 +1,10 @@
 //! Changes of the routes at a steady rate: a client subscribes at one node, and as soon as it has its
 //! SUBACK somebody publishes to it at another node; then it unsubscribes.
 
-use std::{net::SocketAddr, time::{Duration, Instant}};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use tokio::{
@@ -70,7 +73,8 @@ pub(super) fn run(plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
 async fn change(plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
     let (ask, asked) = mpsc::channel(1024);
     let mut all = JoinSet::new();
-    let mut publisher = Client::open(plan.publish_at, &packet::connect("growth-tell", true)).await?;
+    let mut publisher =
+        Client::open(plan.publish_at, &packet::connect("growth-tell", true)).await?;
     let publishing = tokio::spawn(async move { publish(&mut publisher, asked).await });
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
@@ -96,7 +100,11 @@ async fn change(plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
 }
 
 async fn publish(client: &mut Client, mut topics: mpsc::Receiver<String>) -> anyhow::Result<()> {
-    let stamp = Stamp { publisher: 0, number: 0, due: 0 };
+    let stamp = Stamp {
+        publisher: 0,
+        number: 0,
+        due: 0,
+    };
     while let Some(topic) = topics.recv().await {
         Template::new(&topic, 0, 16).put(&mut client.out, 0, stamp);
         client.flush().await?;
@@ -122,7 +130,9 @@ async fn alternate(
         let device = format!("c{number}-{round}");
         let filter = format!("d/+/x/{device}/#");
         client.out.extend(packet::subscribe(&filter, 1));
-        wait(&mut client, packet::SUBACK).await.context("no SUBACK")?;
+        wait(&mut client, packet::SUBACK)
+            .await
+            .context("no SUBACK")?;
         seen.suback.add(since());
         ask.send(format!("d/{number}/x/{device}/state")).await?;
         match wait(&mut client, packet::PUBLISH).await {

@@ -44,7 +44,9 @@ pub(super) fn run(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let mut rows = vec![
-        ["subscriptions", "one topic, us", "1,000 topics, us"].map(str::to_owned).to_vec(),
+        ["subscriptions", "one topic, us", "1,000 topics, us"]
+            .map(str::to_owned)
+            .to_vec(),
     ];
     for (run, count) in arguments.subscriptions.iter().enumerate() {
         let (node, _) = ground.node(&format!("a{run}"))?;
@@ -82,7 +84,8 @@ pub(super) fn run(
         ground::stop(node);
     }
     report.table(Table {
-        title: "CPU of the node per message of QoS 0 that one of so many subscriptions matches".to_owned(),
+        title: "CPU of the node per message of QoS 0 that one of so many subscriptions matches"
+            .to_owned(),
         rows,
     });
     Ok(())
@@ -98,12 +101,18 @@ async fn publish(
     let mut subscriber = Client::open(at, &packet::connect("growth-get", true)).await?;
     let mut publisher = Client::open(at, &packet::connect("growth-put", true)).await?;
     let filter = vec!["d/+/x/mine/#".to_owned()];
-    subscriber.ask(&wire::subscribe(&filter, 0), packet::SUBACK).await?;
+    subscriber
+        .ask(&wire::subscribe(&filter, 0), packet::SUBACK)
+        .await?;
     let templates: Vec<Template> = (0..topics)
         .map(|number| Template::new(&format!("d/{number}/x/mine/state"), 0, 16))
         .collect();
     let mut next = templates.iter().cycle();
-    let stamp = Stamp { publisher: 0, number: 0, due: 0 };
+    let stamp = Stamp {
+        publisher: 0,
+        number: 0,
+        due: 0,
+    };
     let (mut sent, mut received) = (0, 0);
     let warm = Instant::now() + Duration::from_secs(1);
     let mut begin = None;

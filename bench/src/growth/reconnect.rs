@@ -52,7 +52,12 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let (a, _) = ground.node("a")?;
     let (b, _) = ground.node("b")?;
-    report.progress(&format!("{}: {} {}", ground.database_url(), a.process(), b.process()));
+    report.progress(&format!(
+        "{}: {} {}",
+        ground.database_url(),
+        a.process(),
+        b.process()
+    ));
     let crowd = Crowd {
         name: "growth",
         at: a.address(),
@@ -65,7 +70,9 @@ pub(super) fn run(
     let before_bytes = resident_bytes(&a)? + resident_bytes(&b)?;
     let nodes = [a.address(), b.address()];
     let held_seconds = (arguments.held as u32).div_ceil(arguments.rate);
-    let outcome = block_on(reconnect(arguments, crowd, nodes, held_seconds, || meter.read()))?;
+    let outcome = block_on(reconnect(arguments, crowd, nodes, held_seconds, || {
+        meter.read()
+    }))?;
     let usage = outcome.after.since(&outcome.before);
     let after_bytes = resident_bytes(&a)? + resident_bytes(&b)?;
     let connects = outcome.connack.1;
@@ -118,14 +125,21 @@ async fn reconnect<R>(
     let (done, mut finished) = mpsc::unbounded_channel::<Attempt>();
     let begin = Instant::now();
     let warm = begin + Duration::from_secs(warm_seconds.into());
-    let (rate, all) = (arguments.rate, (warm_seconds + arguments.seconds) * arguments.rate);
+    let (rate, all) = (
+        arguments.rate,
+        (warm_seconds + arguments.seconds) * arguments.rate,
+    );
     let starting = tokio::spawn(async move {
         for number in 0..all {
             let due = begin + Duration::from_secs(1) * number / rate;
             sleep_until(due.into()).await;
             // Neighbours in time are far apart in the database.
             let session = (u64::from(number) * 7919 % u64::from(crowd.sessions)) as u32;
-            let at = if number.is_multiple_of(2) { nodes[0] } else { nodes[1] };
+            let at = if number.is_multiple_of(2) {
+                nodes[0]
+            } else {
+                nodes[1]
+            };
             let (client_id, done) = (crowd.client_id(session), done.clone());
             tokio::spawn(async move {
                 let attempt = timeout(PATIENCE, connect(at, &client_id));

@@ -50,7 +50,11 @@ pub(super) fn run(
     // The second time each is replaced.
     for names in [
         ["set_per_second", "set_broker_us", "set_database_us"],
-        ["replaced_per_second", "replace_broker_us", "replace_database_us"],
+        [
+            "replaced_per_second",
+            "replace_broker_us",
+            "replace_database_us",
+        ],
     ] {
         let before = meter.read();
         block_on(publish(a.address(), arguments))?;
@@ -105,7 +109,8 @@ async fn publish(at: SocketAddr, arguments: &Arguments) -> anyhow::Result<()> {
             wire::put_retained(&topic(sent), packet_id, &payload, &mut client.out);
             sent += 1;
         }
-        let turn = client.turn(|packet, _| acknowledged += u32::from(packet.kind() == packet::PUBACK));
+        let turn =
+            client.turn(|packet, _| acknowledged += u32::from(packet.kind() == packet::PUBACK));
         anyhow::ensure!(timeout(PATIENCE, turn).await??, "the broker closed");
     }
     client.close().await

@@ -1,7 +1,10 @@
 //! A million subscriptions: what they hold in memory, how long a node takes to load them, and how
 //! long a change of the routes takes to be known everywhere then.
 
-use std::{thread, time::{Duration, Instant}};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 
@@ -42,7 +45,12 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let (a, _) = ground.node("a")?;
     let (b, _) = ground.node("b")?;
-    report.progress(&format!("{}: {} {}", ground.database_url(), a.process(), b.process()));
+    report.progress(&format!(
+        "{}: {} {}",
+        ground.database_url(),
+        a.process(),
+        b.process()
+    ));
     let empty = [resident_bytes(&a)?, resident_bytes(&b)?];
     let count = f64::from(arguments.sessions) * f64::from(arguments.filters);
     let per_subscription = |node: &Node, before: u64| -> anyhow::Result<f64> {
@@ -63,13 +71,21 @@ pub(super) fn run(
     let load = meter.read().since(&before);
     thread::sleep(SETTLE);
     let [empty_a, empty_b] = empty;
-    let (owner, other) = (per_subscription(&a, empty_a)?, per_subscription(&b, empty_b)?);
-    report.progress(&format!("loaded in {load_seconds:.1} s: {owner:.0} B, {other:.0} B"));
+    let (owner, other) = (
+        per_subscription(&a, empty_a)?,
+        per_subscription(&b, empty_b)?,
+    );
+    report.progress(&format!(
+        "loaded in {load_seconds:.1} s: {owner:.0} B, {other:.0} B"
+    ));
 
     let (c, start) = ground.node("c")?;
     let started = per_subscription(&c, empty_b)?;
     let peak = crate::memory::peak_bytes(c.process()).unwrap_or_default() as f64 / count;
-    report.progress(&format!("a node starts in {:.2} s: {started:.0} B, peak {peak:.0} B", start.as_secs_f64()));
+    report.progress(&format!(
+        "a node starts in {:.2} s: {started:.0} B, peak {peak:.0} B",
+        start.as_secs_f64()
+    ));
     ground::stop(c);
 
     let changed = changes::run(
@@ -101,20 +117,39 @@ pub(super) fn run(
 
 fn table(figures: &Figures) -> Table {
     let row = |name: &str, key: &str, unit: &str| {
-        vec![name.to_owned(), format!("{:.1}", figures.get(key)), unit.to_owned()]
+        vec![
+            name.to_owned(),
+            format!("{:.1}", figures.get(key)),
+            unit.to_owned(),
+        ]
     };
     Table {
-        title: format!("{} subscriptions of persistent sessions", figures.get("subscriptions")),
+        title: format!(
+            "{} subscriptions of persistent sessions",
+            figures.get("subscriptions")
+        ),
         rows: vec![
             vec!["what".to_owned(), "value".to_owned(), "unit".to_owned()],
-            row("memory of the node they were made at", "owner_bytes", "B each"),
+            row(
+                "memory of the node they were made at",
+                "owner_bytes",
+                "B each",
+            ),
             row("memory of another node", "other_bytes", "B each"),
             row("memory of a node started later", "started_bytes", "B each"),
-            row("its largest while it started", "started_peak_bytes", "B each"),
+            row(
+                "its largest while it started",
+                "started_peak_bytes",
+                "B each",
+            ),
             row("start of a node", "start_seconds", "s"),
             row("route change until SUBACK, median", "suback_p50_ms", "ms"),
             row("route change until SUBACK, p99", "suback_p99_ms", "ms"),
-            row("until a message comes through it, median", "seen_p50_ms", "ms"),
+            row(
+                "until a message comes through it, median",
+                "seen_p50_ms",
+                "ms",
+            ),
             row("until a message comes through it, p99", "seen_p99_ms", "ms"),
             row("messages that did not come", "unseen", ""),
             row("changes", "changes_per_second", "/s"),
