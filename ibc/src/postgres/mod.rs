@@ -326,9 +326,19 @@ async fn snapshots(
     after: SessionId,
     limit: usize,
 ) -> Result<Vec<SessionSnapshot>, StoreError> {
-    let rows = session::read(c, after, limit).await?;
-    let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
-    let mut subscriptions = subscription::read(c, &ids).await?;
+    let mut rows = session::read(c, after, limit).await?;
+    let (Some((first, ..)), Some((last, ..))) = (rows.first(), rows.last()) else {
+        return Ok(Vec::new());
+    };
+    let (first, range) = (*first, (after, *last));
+    let most = limit.saturating_mul(crate::store::FILTERS);
+    let (mut subscriptions, cut) = subscription::read_range(c, range, most).await?;
+    if let Some(cut) = cut {
+        rows.retain(|(id, ..)| *id < cut.max(first + 1));
+        if cut <= first {
+            subscriptions = subscription::read(c, &[first]).await?;
+        }
+    }
     Ok(rows
         .into_iter()
         .map(|(id, client_id, epoch, owner)| SessionSnapshot {

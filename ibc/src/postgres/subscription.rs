@@ -35,10 +35,15 @@ const DELETE: &str = fenced!(
      select base from fence"
 );
 
-/// `$1` sessions.
+/// `$1` sessions; `(select $1)` so that the plan is kept, see `session`.
 const READ: &str = "
     select session_id, filter, options, identifier from subscription
-     where session_id = any($1::bigint[]) order by session_id, filter_key";
+     where session_id = any ((select $1::bigint[])::bigint[]) order by session_id, filter_key";
+
+/// `$1` after which session, `$2` up to which, `$3` limit. In the order of the primary key.
+const READ_RANGE: &str = "
+    select session_id, filter, options, identifier from subscription
+     where session_id > $1 and session_id <= $2 order by session_id, filter_key limit $3";
 
 /// `$1` sessions.
 const DELETE_OF: &str = "delete from subscription where session_id = any($1::bigint[])";
@@ -110,8 +115,31 @@ pub(super) async fn read(
     c: &mut PgConnection,
     sessions: &[i64],
 ) -> Result<HashMap<i64, Vec<StoredSubscription>>, StoreError> {
-    let rows: Vec<(i64, String, i16, Option<i32>)> =
-        sqlx::query_as(READ).bind(sessions).fetch_all(c).await?;
+    collect(sqlx::query_as(READ).bind(sessions).fetch_all(c).await?)
+}
+
+/// The first subscriptions of sessions above `after`, up to `last`, at most `limit`; and the session at
+/// which the limit was met, of which there may be more.
+pub(super) async fn read_range(
+    c: &mut PgConnection,
+    (after, last): (SessionId, i64),
+    limit: usize,
+) -> Result<(HashMap<i64, Vec<StoredSubscription>>, Option<i64>), StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(READ_RANGE)
+        .bind(after.0)
+        .bind(last)
+        .bind(super::limit(limit))
+        .fetch_all(c)
+        .await?;
+    let cut = rows.last().filter(|_| rows.len() >= limit);
+    let cut = cut.map(|(session, ..)| *session);
+    Ok((collect(rows)?, cut))
+}
+
+/// Session, filter, options, identifier.
+type Row = (i64, String, i16, Option<i32>);
+
+fn collect(rows: Vec<Row>) -> Result<HashMap<i64, Vec<StoredSubscription>>, StoreError> {
     let mut found: HashMap<i64, Vec<StoredSubscription>> = HashMap::new();
     for (session, filter, options, identifier) in rows {
         let filter = TopicFilter::new(filter).map_err(|_| CORRUPT)?;
