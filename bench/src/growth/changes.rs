@@ -75,7 +75,8 @@ async fn change(plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
     let mut all = JoinSet::new();
     let mut publisher =
         Client::open(plan.publish_at, &packet::connect("growth-tell", true)).await?;
-    let publishing = tokio::spawn(async move { publish(&mut publisher, asked).await });
+    let mut publishing = JoinSet::new();
+    publishing.spawn(async move { publish(&mut publisher, asked).await });
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
         let connect = packet::connect(&format!("growth-change-{number}"), true);
@@ -95,7 +96,9 @@ async fn change(plan: Plan, meter: &Meter) -> anyhow::Result<Outcome> {
         seen.unseen += one.unseen;
     }
     let usage = meter.read().since(&before);
-    publishing.await??;
+    while let Some(end) = publishing.join_next().await {
+        end??;
+    }
     Ok(Outcome { seen, usage })
 }
 

@@ -11,7 +11,7 @@ use clap::Args;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::mpsc,
+    task::JoinSet,
     time::{sleep_until, timeout},
 };
 
@@ -112,7 +112,7 @@ struct Outcome<R> {
     after: R,
 }
 
-/// A connection that was asked for: how long it took since it was due, or nothing.
+/// A connection that was asked for: when it was due, and whether its session was there.
 type Attempt = (Instant, anyhow::Result<(TcpStream, bool)>);
 
 async fn reconnect<R>(
@@ -122,59 +122,46 @@ async fn reconnect<R>(
     warm_seconds: u32,
     read: impl Fn() -> R,
 ) -> anyhow::Result<Outcome<R>> {
-    let (done, mut finished) = mpsc::unbounded_channel::<Attempt>();
     let begin = Instant::now();
     let warm = begin + Duration::from_secs(warm_seconds.into());
-    let (rate, all) = (
-        arguments.rate,
-        (warm_seconds + arguments.seconds) * arguments.rate,
-    );
-    let starting = tokio::spawn(async move {
-        for number in 0..all {
-            let due = begin + Duration::from_secs(1) * number / rate;
-            sleep_until(due.into()).await;
-            // Neighbours in time are far apart in the database.
-            let session = (u64::from(number) * 7919 % u64::from(crowd.sessions)) as u32;
-            let at = if number.is_multiple_of(2) {
-                nodes[0]
-            } else {
-                nodes[1]
-            };
-            let (client_id, done) = (crowd.client_id(session), done.clone());
-            tokio::spawn(async move {
-                let attempt = timeout(PATIENCE, connect(at, &client_id));
-                let attempt = attempt.await.map_err(anyhow::Error::from).flatten();
-                let _ = done.send((due, attempt)); // the other end outlives this
-            });
-        }
-    });
+    let all = (warm_seconds + arguments.seconds) * arguments.rate;
+    let due_at = |number: u32| begin + Duration::from_secs(1) * number / arguments.rate;
+    let (mut attempts, mut closing) = (JoinSet::new(), JoinSet::new());
     let mut before = None;
     let mut held = VecDeque::new();
+    let (mut started, mut finished) = (0, 0);
     let (mut connack, mut count, mut errors, mut without_session) =
         (Histogram::default(), 0.0, 0, 0);
-    for _ in 0..all {
-        let Some((due, attempt)) = finished.recv().await else {
-            break;
-        };
-        if due >= warm {
-            before.get_or_insert_with(&read);
-            connack.add(due.elapsed().as_nanos() as u64);
-            count += 1.0;
-        }
-        match attempt {
-            Ok((client, is_present)) => {
-                without_session += u32::from(!is_present);
-                held.push_back(client);
+    while finished < all {
+        tokio::select! {
+            () = sleep_until(due_at(started).into()), if started < all => {
+                attempts.spawn(attempt(crowd, nodes, started, due_at(started)));
+                started += 1;
             }
-            Err(_) => errors += 1,
-        }
-        if held.len() > arguments.held
-            && let Some(oldest) = held.pop_front()
-        {
-            tokio::spawn(close(oldest));
+            Some(ended) = attempts.join_next() => {
+                finished += 1;
+                let (due, result): Attempt = ended?;
+                if due >= warm {
+                    before.get_or_insert_with(&read);
+                    connack.add(due.elapsed().as_nanos() as u64);
+                    count += 1.0;
+                }
+                match result {
+                    Ok((stream, is_present)) => {
+                        without_session += u32::from(!is_present);
+                        held.push_back(stream);
+                    }
+                    Err(_) => errors += 1,
+                }
+                if held.len() > arguments.held
+                    && let Some(oldest) = held.pop_front()
+                {
+                    closing.spawn(close(oldest));
+                }
+            }
+            Some(_) = closing.join_next() => {}
         }
     }
-    starting.await?;
     let after = read();
     Ok(Outcome {
         connack: (connack, count),
@@ -183,6 +170,19 @@ async fn reconnect<R>(
         before: before.unwrap_or_else(&read),
         after,
     })
+}
+
+async fn attempt(crowd: Crowd, nodes: [SocketAddr; 2], number: u32, due: Instant) -> Attempt {
+    let [a, b] = nodes;
+    let at = if number.is_multiple_of(2) { a } else { b };
+    // Neighbours in time are far apart in the database.
+    let session = (u64::from(number) * 7919 % u64::from(crowd.sessions)) as u32;
+    let client_id = crowd.client_id(session);
+    let result = match timeout(PATIENCE, connect(at, &client_id)).await {
+        Ok(result) => result,
+        Err(late) => Err(late.into()),
+    };
+    (due, result)
 }
 
 /// Connects and returns whether the session was there.
