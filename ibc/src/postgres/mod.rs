@@ -327,15 +327,14 @@ async fn snapshots(
     limit: usize,
 ) -> Result<Vec<SessionSnapshot>, StoreError> {
     let mut rows = session::read(c, after, limit).await?;
-    let (Some((first, ..)), Some((last, ..))) = (rows.first(), rows.last()) else {
-        return Ok(Vec::new());
-    };
-    let (first, range) = (*first, (after, *last));
+    let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
     let most = limit.saturating_mul(crate::store::FILTERS);
-    let (mut subscriptions, cut) = subscription::read_range(c, range, most).await?;
+    let (mut subscriptions, cut) = subscription::read_first(c, &ids, most).await?;
     if let Some(cut) = cut {
-        rows.retain(|(id, ..)| *id < cut.max(first + 1));
-        if cut <= first {
+        // In order: all before that one are complete. The first comes in any case.
+        let first = ids.first().copied().unwrap_or(cut);
+        rows.retain(|(id, ..)| *id < cut || *id == first);
+        if cut == first {
             subscriptions = subscription::read(c, &[first]).await?;
         }
     }

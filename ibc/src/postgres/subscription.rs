@@ -40,10 +40,15 @@ const READ: &str = "
     select session_id, filter, options, identifier from subscription
      where session_id = any ((select $1::bigint[])::bigint[]) order by session_id, filter_key";
 
-/// `$1` after which session, `$2` up to which, `$3` limit. In the order of the primary key.
-const READ_RANGE: &str = "
-    select session_id, filter, options, identifier from subscription
-     where session_id > $1 and session_id <= $2 order by session_id, filter_key limit $3";
+/// `$1` sessions, `$2` limit. One session after the other, in the order of `$1`, until there are so many: a
+/// lateral join is a nested loop. To sort what they all have would read all of it for each page.
+const READ_FIRST: &str = "
+    select f.session_id, f.filter, f.options, f.identifier
+      from unnest((select $1::bigint[])) s (id)
+     cross join lateral (
+        select u.session_id, u.filter, u.options, u.identifier from subscription u
+         where u.session_id = s.id offset 0) f
+     limit (select $2::bigint)";
 
 /// `$1` sessions.
 const DELETE_OF: &str = "delete from subscription where session_id = any($1::bigint[])";
@@ -118,16 +123,15 @@ pub(super) async fn read(
     collect(sqlx::query_as(READ).bind(sessions).fetch_all(c).await?)
 }
 
-/// The first subscriptions of sessions above `after`, up to `last`, at most `limit`; and the session at
-/// which the limit was met, of which there may be more.
-pub(super) async fn read_range(
+/// The subscriptions of the first of `sessions`, at most `limit`; and the session at which the limit was
+/// met, of which there may be more.
+pub(super) async fn read_first(
     c: &mut PgConnection,
-    (after, last): (SessionId, i64),
+    sessions: &[i64],
     limit: usize,
 ) -> Result<(HashMap<i64, Vec<StoredSubscription>>, Option<i64>), StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(READ_RANGE)
-        .bind(after.0)
-        .bind(last)
+    let rows: Vec<Row> = sqlx::query_as(READ_FIRST)
+        .bind(sessions)
         .bind(super::limit(limit))
         .fetch_all(c)
         .await?;
