@@ -65,6 +65,14 @@ pub fn check(input: &[u8]) {
             assert_eq!(found(&tree, &topic), expected, "{topic:?}");
         }
     }
+    assert_eq!(tree.places(|_| true).len(), all.len());
+    for filter in &all {
+        let place = tree.find(filter);
+        let known = place.map(|place| tree.filter(place));
+        assert_eq!(known.as_deref(), Some(filter.as_str()));
+        let value = place.and_then(|place| tree.get(place));
+        assert!(value.is_some_and(|here| here.0.contains(filter)));
+    }
     for filter in &all {
         tree.update(filter, |here: &mut Filters| here.0.remove(filter));
     }
