@@ -11,6 +11,7 @@ mod connection;
 mod cpu;
 mod drain;
 mod failover;
+mod growth;
 mod histogram;
 mod load;
 mod memory;
@@ -88,6 +89,13 @@ struct Arguments {
     /// Seconds to wait before each scenario, for profilers.
     #[arg(long, default_value_t = 0)]
     pause: u64,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Growth(growth::Arguments),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -135,6 +143,11 @@ impl std::fmt::Display for Scenario {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(Command::Growth(growth)) = &arguments.command {
+        let mut report = Report::default();
+        growth::run(growth, &mut report)?;
+        return report.finish();
+    }
     let mut bed = Bed::start(&arguments)?;
     let mut report = Report::default();
     for scenario in &arguments.only {

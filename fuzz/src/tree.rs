@@ -9,7 +9,7 @@ use mqtt::{TopicFilter, TopicName};
 
 use crate::oracle;
 
-#[path = "../../node/src/router/tree.rs"]
+#[path = "../../node/src/router/tree/mod.rs"]
 mod of_the_router;
 
 use of_the_router::{Tree, Value};
@@ -64,6 +64,14 @@ pub fn check(input: &[u8]) {
                 .collect();
             assert_eq!(found(&tree, &topic), expected, "{topic:?}");
         }
+    }
+    assert_eq!(tree.places(|_| true).len(), all.len());
+    for filter in &all {
+        let place = tree.find(filter);
+        let known = place.map(|place| tree.filter(place));
+        assert_eq!(known.as_deref(), Some(filter.as_str()));
+        let value = place.and_then(|place| tree.get(place));
+        assert!(value.is_some_and(|here| here.0.contains(filter)));
     }
     for filter in &all {
         tree.update(filter, |here: &mut Filters| here.0.remove(filter));

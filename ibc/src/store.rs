@@ -113,7 +113,8 @@ pub trait Store: Send + Sync + 'static {
     /// What a session keeps beside its queue; empty if there is no such session.
     async fn kept(&self, session: SessionId) -> Result<Kept, StoreError>;
 
-    /// Persistent sessions above `after` in the order of their identifiers, at most `limit`.
+    /// Persistent sessions above `after` in the order of their identifiers, at most `limit`. Fewer if
+    /// together they have more than [`FILTERS`] times `limit` subscriptions, but never none for that.
     async fn sessions(
         &self,
         after: SessionId,
@@ -140,3 +141,6 @@ pub trait Store: Send + Sync + 'static {
     /// At most one node does it at a time. Returns the number of rows deleted.
     async fn sweep(&self) -> Result<u64, StoreError>;
 }
+
+/// See [`Store::sessions`].
+pub(crate) const FILTERS: usize = 8;

@@ -56,15 +56,16 @@ const READ_ALL: &str = "
          limit $4) f";
 
 /// The same for the sources of `$2` only. It starts behind the frames that are deleted already,
-/// whose index entries stay until the next vacuum.
+/// whose index entries stay until the next vacuum. `(select $2)` and not `$2`: the planner does not see
+/// what is in it then, and keeps the plan.
 const READ_KNOWN: &str = "
     select f.source, f.sequence, f.xmin, f.body
-      from unnest($2::bigint[], $3::bigint[]) r (source, sequence)
+      from unnest((select $2::bigint[]), (select $3::bigint[])) r (source, sequence)
      cross join lateral (
         select f.source, f.sequence, f.xmin::text::bigint xmin, f.body from frame f
          where f.destination = $1 and f.source = r.source and f.sequence > r.sequence
          order by f.sequence
-         limit $4) f";
+         limit (select $4::bigint)) f";
 
 /// `$1` destination, `$2`, `$3` and `$4` source, last frame deleted and last frame read of it. The
 /// former only spares the search the index entries of what is deleted.

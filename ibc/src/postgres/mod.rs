@@ -326,9 +326,18 @@ async fn snapshots(
     after: SessionId,
     limit: usize,
 ) -> Result<Vec<SessionSnapshot>, StoreError> {
-    let rows = session::read(c, after, limit).await?;
+    let mut rows = session::read(c, after, limit).await?;
     let ids: Vec<i64> = rows.iter().map(|(id, ..)| *id).collect();
-    let mut subscriptions = subscription::read(c, &ids).await?;
+    let most = limit.saturating_mul(crate::store::FILTERS);
+    let (mut subscriptions, cut) = subscription::read_first(c, &ids, most).await?;
+    if let Some(cut) = cut {
+        // In order: all before that one are complete. The first comes in any case.
+        let first = ids.first().copied().unwrap_or(cut);
+        rows.retain(|(id, ..)| *id < cut || *id == first);
+        if cut == first {
+            subscriptions = subscription::read(c, &[first]).await?;
+        }
+    }
     Ok(rows
         .into_iter()
         .map(|(id, client_id, epoch, owner)| SessionSnapshot {

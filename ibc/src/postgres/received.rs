@@ -25,10 +25,10 @@ const DELETE: &str = fenced!(
      select base from fence"
 );
 
-/// `$1` sessions.
+/// `$1` sessions; `(select $1)` so that the plan is kept, see `session`.
 const READ: &str = "
     select session_id, packet_id from received
-     where session_id = any($1::bigint[]) order by session_id, packet_id";
+     where session_id = any ((select $1::bigint[])::bigint[]) order by session_id, packet_id";
 
 /// `$1` sessions.
 const DELETE_OF: &str = "delete from received where session_id = any($1::bigint[])";

@@ -2,6 +2,10 @@
 //!
 //! Whoever changes several rows locks them in the order of the client IDs, so that no two
 //! transactions wait for each other; or skips what is locked.
+//!
+//! What runs for each connection reads its arrays as `(select $1)`: the planner does not see how long they
+//! are then, and keeps the plan. Otherwise it makes a new one each time, which takes longer than to
+//! carry it out.
 
 use sqlx::PgConnection;
 
@@ -22,7 +26,7 @@ const FIND: &str = "
     select client_id, id, epoch, owner, expiry_interval,
            coalesce(expires_at <= clock_timestamp(), false)
       from session
-     where client_key in (select sha256(convert_to(c, 'UTF8')) from unnest($1::text[]) c)";
+     where client_key in (select sha256(convert_to(c, 'UTF8')) from unnest((select $1::text[])) c)";
 
 /// `$1` owner, `$2` clients.
 const OWNED: &str = "
@@ -39,7 +43,7 @@ const CLAIM: &str = "
        set id = case when c.is_new then nextval('session_id') else s.id end,
            epoch = nextval('session_epoch'), owner = $1, expiry_interval = c.expiry_interval,
            expires_at = null, connected_at = clock_timestamp(), disconnected_at = null
-      from unnest($2::text[], $3::boolean[], $4::bigint[]) c (client_id, is_new, expiry_interval)
+      from unnest((select $2::text[]), (select $3::boolean[]), (select $4::bigint[])) c (client_id, is_new, expiry_interval)
      where s.client_key = sha256(convert_to(c.client_id, 'UTF8'))
     returning s.client_id, s.id, s.epoch";
 
@@ -53,7 +57,7 @@ const CLAIM: &str = "
 const DETACH: &str = fenced!(
     ", gone as materialized (
         select sha256(convert_to(d.client_id, 'UTF8')) as client_key, d.*
-          from fence, unnest($5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[])
+          from fence, unnest((select $5::text[]), (select $6::bigint[]), (select $7::bigint[]), (select $8::bigint[]), (select $9::boolean[]))
                       d (client_id, session_id, epoch, expiry_interval, is_discarded))
      , held as materialized (
         select s.client_key, s.id, s.epoch, g.epoch as gone_epoch, g.expiry_interval,

@@ -35,10 +35,20 @@ const DELETE: &str = fenced!(
      select base from fence"
 );
 
-/// `$1` sessions.
+/// `$1` sessions; `(select $1)` so that the plan is kept, see `session`.
 const READ: &str = "
     select session_id, filter, options, identifier from subscription
-     where session_id = any($1::bigint[]) order by session_id, filter_key";
+     where session_id = any ((select $1::bigint[])::bigint[]) order by session_id, filter_key";
+
+/// `$1` sessions, `$2` limit. One session after the other, in the order of `$1`, until there are so many: a
+/// lateral join is a nested loop. To sort what they all have would read all of it for each page.
+const READ_FIRST: &str = "
+    select f.session_id, f.filter, f.options, f.identifier
+      from unnest((select $1::bigint[])) s (id)
+     cross join lateral (
+        select u.session_id, u.filter, u.options, u.identifier from subscription u
+         where u.session_id = s.id offset 0) f
+     limit (select $2::bigint)";
 
 /// `$1` sessions.
 const DELETE_OF: &str = "delete from subscription where session_id = any($1::bigint[])";
@@ -110,8 +120,30 @@ pub(super) async fn read(
     c: &mut PgConnection,
     sessions: &[i64],
 ) -> Result<HashMap<i64, Vec<StoredSubscription>>, StoreError> {
-    let rows: Vec<(i64, String, i16, Option<i32>)> =
-        sqlx::query_as(READ).bind(sessions).fetch_all(c).await?;
+    collect(sqlx::query_as(READ).bind(sessions).fetch_all(c).await?)
+}
+
+/// The subscriptions of the first of `sessions`, at most `limit`; and the session at which the limit was
+/// met, of which there may be more.
+pub(super) async fn read_first(
+    c: &mut PgConnection,
+    sessions: &[i64],
+    limit: usize,
+) -> Result<(HashMap<i64, Vec<StoredSubscription>>, Option<i64>), StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(READ_FIRST)
+        .bind(sessions)
+        .bind(super::limit(limit))
+        .fetch_all(c)
+        .await?;
+    let cut = rows.last().filter(|_| rows.len() >= limit);
+    let cut = cut.map(|(session, ..)| *session);
+    Ok((collect(rows)?, cut))
+}
+
+/// Session, filter, options, identifier.
+type Row = (i64, String, i16, Option<i32>);
+
+fn collect(rows: Vec<Row>) -> Result<HashMap<i64, Vec<StoredSubscription>>, StoreError> {
     let mut found: HashMap<i64, Vec<StoredSubscription>> = HashMap::new();
     for (session, filter, options, identifier) in rows {
         let filter = TopicFilter::new(filter).map_err(|_| CORRUPT)?;

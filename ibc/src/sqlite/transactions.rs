@@ -163,14 +163,20 @@ pub(super) async fn snapshots(
     after: SessionId,
     most: usize,
 ) -> Result<Vec<SessionSnapshot>, StoreError> {
-    let mut snapshots = Vec::new();
+    let mut snapshots: Vec<SessionSnapshot> = Vec::new();
+    let mut filters = 0;
     for (id, client_id, epoch, owner) in session::read(c, after, most).await? {
+        if filters > most.saturating_mul(crate::store::FILTERS) {
+            break;
+        }
+        let subscriptions = subscription::read(c, SessionId(id)).await?;
+        filters += subscriptions.len();
         snapshots.push(SessionSnapshot {
             session: SessionId(id),
             client_id,
             epoch: Epoch(epoch),
             owner: owner.map(NodeId),
-            subscriptions: subscription::read(c, SessionId(id)).await?,
+            subscriptions,
         });
     }
     Ok(snapshots)

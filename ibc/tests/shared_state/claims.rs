@@ -154,6 +154,30 @@ on_both! {
         assert_eq!(seen[4].subscriptions, [subscription("f/5", 2, None)]);
     }
 
+    /// A page of 2 sessions holds up to 16 subscriptions, or else one session with all it has.
+    async fn a_page_of_sessions_is_small_if_they_subscribe_to_much(bed: Bed) {
+        let counts = [0, 20, 6, 6, 6, 16, 17, 1, 0, 2];
+        for (i, count) in counts.into_iter().enumerate() {
+            let claimed = bed.claim(claim(&format!("c{i}"), 60)).await;
+            let all = (0..count).map(|f| subscription(&format!("f/{i}/{f}"), 1, None)).collect();
+            bed.commit(subscribed(claimed.session, all)).await;
+        }
+        let mut after = ibc::SessionId(0);
+        let mut seen = Vec::new();
+        loop {
+            let page = bed.store().sessions(after, 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            assert!(page.len() <= 2);
+            after = last.session;
+            seen.extend(page);
+        }
+        let clients: Vec<String> = seen.iter().map(|session| session.client_id.clone()).collect();
+        assert_eq!(clients, (0..counts.len()).map(|i| format!("c{i}")).collect::<Vec<_>>());
+        let found: Vec<usize> = seen.iter().map(|session| session.subscriptions.len()).collect();
+        assert_eq!(found, counts);
+        assert!(seen[6].subscriptions.contains(&subscription("f/6/16", 1, None)));
+    }
+
     async fn a_node_that_left_may_do_nothing_more(bed: Bed) {
         let claimed = bed.claim(claim("c", 60)).await;
         bed.store().leave(bed.node).await.unwrap();

@@ -48,7 +48,7 @@ impl Feed {
                 epoch,
                 subscription,
             } => {
-                router.subscribed(session, epoch, subscription);
+                router.subscribed(session, epoch, &subscription);
             }
             Event::Unsubscribed {
                 session,

@@ -29,6 +29,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Frames read at once, about a megabyte.
 const FRAMES: usize = 128;
+/// After fewer frames than this, if they were all, nothing is asked for: the doorbell rings after each
+/// commit. After more there will be others already.
+const BUSY: usize = 8;
 /// Frames applied before others get their turn.
 const TURN: usize = 8;
 /// Topics of all publishers of the other nodes whose matches are kept.
@@ -141,7 +144,7 @@ impl Feed {
         }
     }
 
-    /// Applies everything there is. While a page is applied, the next is on its way.
+    /// Applies everything there is. While much is applied, the next page is on its way.
     async fn read(&mut self, forward: &dyn Forward) {
         let rooms = Arc::clone(&self.rooms);
         let (node, hearing) = (rooms.cluster.node, &rooms.cluster.hearing);
@@ -160,6 +163,13 @@ impl Feed {
             let is_all = !is_cut && self.gap_since.is_none();
             let answered = is_all.then_some(asked);
             if page.is_empty() {
+                if let Some(number) = answered {
+                    hearing.answer(number);
+                }
+                return;
+            }
+            if is_all && page.len() < BUSY {
+                self.page(page).await;
                 if let Some(number) = answered {
                     hearing.answer(number);
                 }

@@ -5,8 +5,10 @@
 //! shared subscriptions. It hands messages to mailboxes, queues and other nodes, and never waits.
 
 mod crowd;
+mod filters;
 mod landed;
 mod peers;
+mod place;
 mod publish;
 mod routes;
 mod seen;
@@ -30,8 +32,10 @@ pub(crate) use subscriber::{Matches, Subscriber};
 
 use self::{
     crowd::Crowds,
+    filters::Filters,
+    place::Place,
     seen::Seen,
-    subscriber::{Disconnected, Filters, Group, Place},
+    subscriber::{Disconnected, Group},
     tree::Tree,
 };
 use crate::{cluster::Cluster, delivery::QueueLimits, retain::Retain, telemetry::Metrics};
@@ -57,11 +61,6 @@ struct Routes {
     sessions: AHashMap<SessionId, Known>,
     /// Shared subscriptions, `$share/…` included.
     groups: AHashMap<Str, Arc<Group>>,
-    /// Filters of connected sessions here without a stored one, with their number: what the
-    /// other nodes are told.
-    local: AHashMap<Str, usize>,
-    /// The same of each other node.
-    remote: AHashMap<NodeId, AHashSet<Str>>,
     census: Census,
     disconnected: Disconnected,
 }
@@ -120,6 +119,17 @@ struct Known {
     filters: Filters,
 }
 
+impl Routes {
+    fn has(&self, known: &Known, filter: &Str) -> bool {
+        let Known { filters, .. } = known;
+        filters.shared.contains_key(filter)
+            || self
+                .tree
+                .find(filter)
+                .is_some_and(|place| filters.has(place))
+    }
+}
+
 impl Router {
     pub(crate) fn new(
         cluster: Arc<Cluster>,
@@ -169,14 +179,14 @@ impl Router {
     /// How many filters a session has, and which of `wanted` are among them.
     pub(crate) fn filters(&self, session: SessionId, wanted: &[StoredSubscription]) -> FilterCount {
         let routes = self.read();
-        let filters = routes.sessions.get(&session).map(|known| &known.filters);
-        let is_known = |filter: &&Str| filters.is_some_and(|filters| filters.contains_key(*filter));
+        let known = routes.sessions.get(&session);
+        let has = |filter: &&Str| known.is_some_and(|known| routes.has(known, filter));
         FilterCount {
-            count: filters.map_or(0, |filters| filters.len()),
+            count: known.map_or(0, |known| known.filters.len()),
             known: wanted
                 .iter()
                 .map(|wanted| wanted.filter.as_shared())
-                .filter(is_known)
+                .filter(has)
                 .cloned()
                 .collect(),
         }

@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
+use ahash::AHashSet;
 use ibc::{
     Epoch, NodeId, SessionId, SessionSnapshot, StoredSubscription,
     event::{Event, Member, SessionClaimed},
 };
 use mqtt::Str;
 
-use super::{Known, Router, subscriber::Subscriber};
+use super::{Known, Router, filters::Filters, place::Place, subscriber::Subscriber};
 use crate::config::MOST_TOPIC_LEVELS;
 
 impl Router {
     /// Another node claimed a stored session.
     pub(crate) fn session_claimed(&self, claimed: SessionClaimed) {
+        let claimed = SessionClaimed {
+            // It must not keep the frame in memory that it came with.
+            client_id: claimed.client_id.detached(),
+            ..claimed
+        };
         self.claimed(&mut self.write(), claimed, None);
     }
 
@@ -46,7 +52,7 @@ impl Router {
         &self,
         session: SessionId,
         epoch: Epoch,
-        subscription: StoredSubscription,
+        subscription: &StoredSubscription,
     ) {
         let mut routes = self.write();
         let Some(known) = routes.sessions.get(&session) else {
@@ -98,19 +104,17 @@ impl Router {
             return;
         }
         let mut routes = self.write();
-        let filters = routes.remote.entry(node).or_default();
-        let is_change = if is_there {
-            filters.insert(filter.clone())
+        let set = |place: &mut Place| place.set_node(node, is_there);
+        let is_changed = if is_there {
+            routes
+                .tree
+                .update(filter, set)
+                .map(|(_, is_changed)| is_changed)
         } else {
-            filters.remove(filter)
+            let place = routes.tree.find(filter);
+            place.and_then(|place| routes.tree.change(place, set))
         };
-        if is_change {
-            routes.tree.update(filter, |place| {
-                place.nodes.retain(|other| *other != node);
-                if is_there {
-                    place.nodes.push(node);
-                }
-            });
+        if is_changed == Some(true) {
             self.bump();
         }
     }
@@ -124,15 +128,15 @@ impl Router {
         } = member;
         let mut routes = self.write();
         let known = routes.sessions.entry(session).or_insert_with(|| {
-            let subscriber = Arc::new(Subscriber::new(session, client_id));
+            let subscriber = Arc::new(Subscriber::new(session, client_id.detached()));
             subscriber.attach(Epoch(0), node, None);
             Known {
                 subscriber,
-                filters: ahash::AHashMap::new(),
+                filters: Filters::default(),
             }
         });
         let subscriber = Arc::clone(&known.subscriber);
-        self.insert(&mut routes, &subscriber, subscription);
+        self.insert(&mut routes, &subscriber, &subscription);
     }
 
     /// It is no member any more.
@@ -151,10 +155,11 @@ impl Router {
     /// A node is dead: its routes go, its stored sessions have no owner.
     pub(crate) fn node_gone(&self, node: NodeId) {
         let mut routes = self.write();
-        for filter in routes.remote.remove(&node).unwrap_or_default() {
+        let is_there = |place: &Place| place.nodes().contains(&node);
+        for place in routes.tree.places(is_there) {
             routes
                 .tree
-                .update(&filter, |place| place.nodes.retain(|other| *other != node));
+                .change(place, |place| place.set_node(node, false));
         }
         let mut over = Vec::new();
         for (session, known) in &routes.sessions {
@@ -175,23 +180,26 @@ impl Router {
     pub(crate) fn tell(&self, peer: NodeId) {
         let routes = self.read();
         let outgoing = &self.cluster.outgoing;
-        for filter in routes.local.keys() {
-            outgoing.send(peer, &Event::RouteAdded(filter.clone()));
-        }
+        let mut told = AHashSet::new();
         for (session, known) in &routes.sessions {
             let subscriber = &known.subscriber;
             if subscriber.is_stored || subscriber.owner() != Some(self.node()) {
                 continue;
             }
-            for subscription in known.filters.values() {
-                if subscription.filter.share().is_some() {
-                    let member = Member {
-                        session: *session,
-                        client_id: subscriber.client_id.clone(),
-                        subscription: subscription.clone(),
-                    };
-                    outgoing.send(peer, &Event::MemberAdded(member));
+            for place in known.filters.places() {
+                if told.insert(*place)
+                    && let Ok(filter) = Str::new(routes.tree.filter(*place))
+                {
+                    outgoing.send(peer, &Event::RouteAdded(filter));
                 }
+            }
+            for subscription in known.filters.shared.values() {
+                let member = Member {
+                    session: *session,
+                    client_id: subscriber.client_id.clone(),
+                    subscription: subscription.clone(),
+                };
+                outgoing.send(peer, &Event::MemberAdded(member));
             }
         }
     }

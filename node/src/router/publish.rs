@@ -14,7 +14,8 @@ use mqtt::{Qos, Str};
 
 use super::{
     Matches, Router,
-    subscriber::{Merged, Place, Subscriber},
+    place::Place,
+    subscriber::{Merged, Subscriber},
 };
 use crate::{
     cluster::{Ticket, Urgency},
@@ -196,7 +197,7 @@ impl Router {
         routes
             .tree
             .matches(topic_name, &mut |place| places.push(place));
-        Matches::collect(places.into_iter())
+        Matches::collect(&places)
     }
 
     /// A message that another node has routed: for sessions connected here that do not get it

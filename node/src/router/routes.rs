@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ahash::AHashSet;
 use ibc::{
     Epoch, SessionId, StoredSubscription,
     event::{Event, Member, SessionClaimed},
@@ -14,7 +15,10 @@ use tracing::warn;
 
 use super::{
     Known, Router, Routes,
-    subscriber::{Group, Subscriber, Subscription},
+    filters::Filters,
+    place::{Change, Place, Subscription},
+    subscriber::{Group, Subscriber},
+    tree::PlaceId,
 };
 use crate::{config::MOST_TOPIC_LEVELS, delivery::Outbox};
 
@@ -80,7 +84,7 @@ impl Router {
         subscriber.attach(epoch, self.node(), Some(outbox));
         let known = Known {
             subscriber: Arc::clone(&subscriber),
-            filters: ahash::AHashMap::new(),
+            filters: Filters::default(),
         };
         routes.sessions.insert(session, known);
         for subscription in &subscriptions {
@@ -106,11 +110,8 @@ impl Router {
         subscription: &StoredSubscription,
     ) -> bool {
         let session = subscriber.session;
-        let filter = subscription.filter.as_shared().clone();
-        let is_new = routes
-            .sessions
-            .get(&session)
-            .is_some_and(|known| !known.filters.contains_key(&filter));
+        let inserted = self.insert(routes, subscriber, subscription);
+        let is_new = inserted.change == Change::Added;
         let outgoing = &self.cluster.outgoing;
         if subscriber.is_stored {
             let epoch = subscriber.epoch();
@@ -127,14 +128,13 @@ impl Router {
                 subscription: subscription.clone(),
             };
             outgoing.broadcast(&Event::MemberAdded(member));
-        } else if is_new {
-            let count = routes.local.entry(filter.clone()).or_insert(0);
-            *count += 1;
-            if *count == 1 {
-                outgoing.broadcast(&Event::RouteAdded(filter));
-            }
+        } else if let Some(place) = inserted.place
+            && is_new
+            && routes.is_only_local(place)
+        {
+            let filter = subscription.filter.as_shared().clone();
+            outgoing.broadcast(&Event::RouteAdded(filter));
         }
-        self.insert(routes, subscriber, subscription.clone());
         is_new
     }
 
@@ -147,37 +147,34 @@ impl Router {
         };
         let subscriber = Arc::clone(&known.subscriber);
         let name = filter.as_shared();
-        if !known.filters.contains_key(name) {
+        if !routes.has(known, name) {
             return false;
         }
+        let outgoing = &self.cluster.outgoing;
         if subscriber.is_stored {
             let (epoch, filter) = (subscriber.epoch(), name.clone());
-            self.cluster.outgoing.broadcast(&Event::Unsubscribed {
+            outgoing.broadcast(&Event::Unsubscribed {
                 session,
                 epoch,
                 filter,
             });
-        } else {
-            self.withdraw(&mut routes, session, filter);
+        } else if filter.share().is_some() {
+            let filter = name.clone();
+            outgoing.broadcast(&Event::MemberRemoved { session, filter });
+        } else if let Some(place) = routes.tree.find(name) {
+            self.withdraw(&routes, place);
         }
         self.remove(&mut routes, session, name);
         true
     }
 
-    /// Tells other nodes that a session without a stored one has left a filter.
-    fn withdraw(&self, routes: &mut Routes, session: SessionId, filter: &TopicFilter) {
-        let name = filter.as_shared().clone();
-        if filter.share().is_some() {
-            self.cluster.outgoing.broadcast(&Event::MemberRemoved {
-                session,
-                filter: name,
-            });
-        } else if let Some(count) = routes.local.get_mut(&name) {
-            *count -= 1;
-            if *count == 0 {
-                routes.local.remove(&name);
-                self.cluster.outgoing.broadcast(&Event::RouteRemoved(name));
-            }
+    /// A session without a stored one leaves a filter: other nodes are told if it is the last one here.
+    fn withdraw(&self, routes: &Routes, place: PlaceId) {
+        if routes.is_only_local(place)
+            && let Ok(filter) = Str::new(routes.tree.filter(place))
+        {
+            let event = Event::RouteRemoved(filter);
+            self.cluster.outgoing.broadcast(&event);
         }
     }
 
@@ -198,13 +195,12 @@ impl Router {
                 .broadcast(&Event::SessionDetached { session, epoch });
             return;
         }
-        let filters: Vec<_> = known
-            .filters
-            .values()
-            .map(|subscription| subscription.filter.clone())
-            .collect();
-        for filter in &filters {
-            self.withdraw(&mut routes, session, filter);
+        for filter in known.filters.shared.keys().cloned() {
+            let event = Event::MemberRemoved { session, filter };
+            self.cluster.outgoing.broadcast(&event);
+        }
+        for place in known.filters.places() {
+            self.withdraw(&routes, *place);
         }
         self.forget(&mut routes, session);
     }
@@ -244,115 +240,196 @@ impl Router {
         let disconnected = &routes.disconnected;
         let known = routes.sessions.entry(session).or_insert_with(|| Known {
             subscriber: Arc::new(Subscriber::stored(session, client_id, disconnected)),
-            filters: ahash::AHashMap::new(),
+            filters: Filters::default(),
         });
         let subscriber = Arc::clone(&known.subscriber);
-        let gone: Vec<Str> = known
-            .filters
-            .keys()
-            .filter(|filter| {
-                !subscriptions
-                    .iter()
-                    .any(|new| new.filter.as_shared() == *filter)
-            })
-            .cloned()
-            .collect();
-        for filter in &gone {
-            self.remove(routes, session, filter);
+        let mut kept: Vec<PlaceId> = Vec::with_capacity(subscriptions.len());
+        for subscription in &subscriptions {
+            let inserted = self.insert(routes, &subscriber, subscription);
+            kept.extend(inserted.place);
         }
+        kept.sort_unstable();
+        self.keep(routes, session, &kept, &subscriptions);
         subscriber.attach(epoch, owner, outbox);
-        for subscription in subscriptions {
-            let is_same = routes
-                .sessions
-                .get(&session)
-                .and_then(|known| known.filters.get(subscription.filter.as_shared()))
-                == Some(&subscription);
-            if !is_same {
-                self.insert(routes, &subscriber, subscription);
-            }
+    }
+
+    /// Removes what a session subscribes to and is neither at `places` nor a shared one of
+    /// `subscriptions`.
+    fn keep(
+        &self,
+        routes: &mut Routes,
+        session: SessionId,
+        places: &[PlaceId],
+        subscriptions: &[StoredSubscription],
+    ) {
+        let Some(Known { filters, .. }) = routes.sessions.get(&session) else {
+            return;
+        };
+        let is_over = |place: &PlaceId| places.binary_search(place).is_err();
+        let over: Vec<PlaceId> = filters.places().iter().copied().filter(is_over).collect();
+        let mut left: Vec<Str> = Vec::new();
+        if !filters.shared.is_empty() {
+            let named: AHashSet<&Str> = subscriptions
+                .iter()
+                .map(|subscription| subscription.filter.as_shared())
+                .collect();
+            let is_left = |name: &&Str| !named.contains(name);
+            left.extend(filters.shared.keys().filter(is_left).cloned());
+        }
+        for place in over {
+            self.remove_at(routes, session, place);
+        }
+        for name in left {
+            self.remove_shared(routes, session, &name);
         }
     }
 
+    /// Adds or changes a subscription of a session that is known.
     pub(super) fn insert(
         &self,
         routes: &mut Routes,
         subscriber: &Arc<Subscriber>,
-        subscription: StoredSubscription,
-    ) {
-        if subscription.filter.level_count() > MOST_TOPIC_LEVELS {
-            warn!(filter = %subscription.filter, "filter with too many levels left out");
-            return;
-        }
-        let session = subscriber.session;
-        let at = Subscription {
-            subscriber: Arc::clone(subscriber),
-            options: subscription.options,
-            identifier: subscription.identifier,
-        };
+        subscription: &StoredSubscription,
+    ) -> Inserted {
         let filter = &subscription.filter;
-        let is_shared = filter.share().is_some();
-        if is_shared {
-            change_group(routes, filter, |members| {
-                members.retain(|member| member.subscriber.session != session);
-                members.push(at);
-            });
-        } else {
-            routes.tree.update(filter.as_str(), |place| {
-                let list = &mut place.subscriptions;
-                match list
-                    .iter_mut()
-                    .find(|other| other.subscriber.session == session)
-                {
-                    Some(other) => *other = at,
-                    None => list.push(at),
-                }
-            });
+        if filter.level_count() > MOST_TOPIC_LEVELS {
+            warn!(%filter, "filter with too many levels left out");
+            return Inserted::NOTHING;
         }
-        if let Some(known) = routes.sessions.get_mut(&session) {
-            let filter = subscription.filter.as_shared().clone();
-            if known.filters.insert(filter, subscription).is_none() {
-                routes.census.subscribe(is_shared);
+        let at = Subscription::new(subscriber, subscription);
+        let inserted = if filter.share().is_some() {
+            Inserted {
+                place: None,
+                change: insert_shared(routes, subscription, at),
             }
+        } else {
+            let place = |place: &mut Place| place.insert(at);
+            let Some((place, change)) = routes.tree.update(filter.as_str(), place) else {
+                warn!(%filter, "filter left out: there are too many");
+                return Inserted::NOTHING;
+            };
+            if change == Change::Added
+                && let Some(known) = routes.sessions.get_mut(&subscriber.session)
+            {
+                known.filters.insert(place);
+            }
+            Inserted {
+                place: Some(place),
+                change,
+            }
+        };
+        if inserted.change == Change::Added {
+            routes.census.subscribe(inserted.place.is_none());
         }
-        self.bump();
+        if inserted.change != Change::Nothing {
+            self.bump();
+        }
+        inserted
     }
 
     pub(super) fn remove(&self, routes: &mut Routes, session: SessionId, filter: &Str) {
-        let Some(known) = routes.sessions.get_mut(&session) else {
-            return;
-        };
-        let Some(subscription) = known.filters.remove(filter) else {
-            return;
-        };
-        let is_shared = subscription.filter.share().is_some();
-        routes.census.unsubscribe(is_shared);
-        if is_shared {
-            change_group(routes, &subscription.filter, |members| {
-                members.retain(|member| member.subscriber.session != session);
-            });
-        } else {
-            routes.tree.update(filter, |place| {
-                place
-                    .subscriptions
-                    .retain(|other| other.subscriber.session != session);
-            });
+        self.remove_shared(routes, session, filter);
+        if let Some(place) = routes.tree.find(filter) {
+            self.remove_at(routes, session, place);
         }
-        self.bump();
+    }
+
+    fn remove_at(&self, routes: &mut Routes, session: SessionId, place: PlaceId) {
+        let known = routes.sessions.get_mut(&session);
+        if known.is_some_and(|known| known.filters.remove(place)) {
+            routes.tree.change(place, |place| place.remove(session));
+            routes.census.unsubscribe(false);
+            self.bump();
+        }
+    }
+
+    fn remove_shared(&self, routes: &mut Routes, session: SessionId, filter: &Str) {
+        let known = routes.sessions.get_mut(&session);
+        let removed = known.and_then(|known| known.filters.shared.remove(filter));
+        if let Some(subscription) = removed {
+            leave_group(routes, session, &subscription.filter);
+            routes.census.unsubscribe(true);
+            self.bump();
+        }
     }
 
     pub(super) fn forget(&self, routes: &mut Routes, session: SessionId) {
-        let Some(known) = routes.sessions.get(&session) else {
+        let Some(Known {
+            subscriber,
+            filters,
+        }) = routes.sessions.remove(&session)
+        else {
             return;
         };
-        known.subscriber.detach();
-        let filters: Vec<Str> = known.filters.keys().cloned().collect();
-        for filter in &filters {
-            self.remove(routes, session, filter);
+        subscriber.detach();
+        for place in filters.places() {
+            routes.tree.change(*place, |place| place.remove(session));
+            routes.census.unsubscribe(false);
         }
-        if let Some(known) = routes.sessions.remove(&session) {
-            known.subscriber.end();
+        for subscription in filters.shared.values() {
+            leave_group(routes, session, &subscription.filter);
+            routes.census.unsubscribe(true);
         }
+        if !filters.is_empty() {
+            self.bump();
+        }
+        subscriber.end();
     }
+}
+
+/// What [`Router::insert`] has done.
+pub(super) struct Inserted {
+    /// Nothing for a shared subscription.
+    place: Option<PlaceId>,
+    change: Change,
+}
+
+impl Inserted {
+    const NOTHING: Self = Self {
+        place: None,
+        change: Change::Nothing,
+    };
+}
+
+impl Routes {
+    /// Whether one session alone subscribes at `place` of those connected here without a stored one.
+    fn is_only_local(&self, place: PlaceId) -> bool {
+        let place = self.tree.get(place);
+        place.is_some_and(|place| place.local() == 1)
+    }
+}
+
+fn insert_shared(
+    routes: &mut Routes,
+    subscription: &StoredSubscription,
+    at: Subscription,
+) -> Change {
+    let session = at.subscriber.session;
+    let Some(Known { filters, .. }) = routes.sessions.get_mut(&session) else {
+        return Change::Nothing;
+    };
+    // It may have come with a frame, and must not keep that in memory.
+    let filter = subscription.filter.detached();
+    let own = StoredSubscription {
+        filter: filter.clone(),
+        ..*subscription
+    };
+    let change = match filters.shared.insert(filter.as_shared().clone(), own) {
+        Some(old) if old == *subscription => return Change::Nothing,
+        Some(_) => Change::Replaced,
+        None => Change::Added,
+    };
+    change_group(routes, &filter, |members| {
+        members.retain(|member| member.subscriber.session != session);
+        members.push(at);
+    });
+    change
+}
+
+fn leave_group(routes: &mut Routes, session: SessionId, filter: &TopicFilter) {
+    change_group(routes, filter, |members| {
+        members.retain(|member| member.subscriber.session != session);
+    });
 }
 
 /// Groups are replaced, never changed: matches that are cached go on with the old one.
@@ -370,8 +447,7 @@ fn change_group(
     if let Some(group) = &group {
         routes.groups.insert(name.clone(), Arc::clone(group));
     }
-    routes.tree.update(filter.pattern(), |place| {
-        place.groups.retain(|old| old.filter != *name);
-        place.groups.extend(group);
-    });
+    routes
+        .tree
+        .update(filter.pattern(), |place| place.set_group(name, group));
 }

@@ -8,8 +8,9 @@ use tracing::warn;
 
 use super::{
     Router,
+    place::Subscription,
     publish::options,
-    subscriber::{Group, Merged, Subscription},
+    subscriber::{Group, Merged},
 };
 use crate::{
     cluster::{Ticket, Urgency},
@@ -197,7 +198,7 @@ fn merged(member: &Subscription) -> Merged {
     Merged {
         qos: member.options.qos,
         retain_as_published: member.options.retain_as_published,
-        identifiers: identifiers(member.identifier.into_iter().collect()),
+        identifiers: identifiers(member.identifier().into_iter().collect()),
     }
 }
 

@@ -9,10 +9,13 @@ use std::{
 };
 
 use arc_swap::{ArcSwapOption, Guard};
-use ibc::{Epoch, NodeId, SessionId, StoredSubscription};
+use ibc::{Epoch, NodeId, SessionId};
 use mqtt::{Qos, Str, SubscriptionOptions};
 
-use super::{crowd::Growth, tree::Value};
+use super::{
+    crowd::Growth,
+    place::{Place, Subscription},
+};
 use crate::delivery::{Identifiers, Outbox};
 
 /// A session that subscribes: one connected here, a stored one anywhere, or a member of a shared
@@ -110,14 +113,6 @@ impl Subscriber {
     }
 }
 
-/// A subscription at its place in the tree.
-#[derive(Debug, Clone)]
-pub(super) struct Subscription {
-    pub(super) subscriber: Arc<Subscriber>,
-    pub(super) options: SubscriptionOptions,
-    pub(super) identifier: Option<u32>,
-}
-
 /// A shared subscription: all its members in the cluster.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -164,21 +159,6 @@ impl Group {
     }
 }
 
-/// What stands at one filter.
-#[derive(Debug, Default)]
-pub(super) struct Place {
-    pub(super) subscriptions: Vec<Subscription>,
-    /// Other nodes that have connected subscribers without a stored session.
-    pub(super) nodes: Vec<NodeId>,
-    pub(super) groups: Vec<Arc<Group>>,
-}
-
-impl Value for Place {
-    fn is_empty(&self) -> bool {
-        self.subscriptions.is_empty() && self.nodes.is_empty() && self.groups.is_empty()
-    }
-}
-
 /// A session whose subscriptions match a topic: one delivery, however many they are
 /// [MQTT-3.3.4-2].
 #[derive(Debug)]
@@ -201,6 +181,24 @@ pub(super) struct Merged {
 }
 
 impl Match {
+    fn new(subscriber: Arc<Subscriber>, mut all: Vec<Wanted>) -> Option<Self> {
+        let merged = merge(all.iter())?;
+        if !all.iter().any(|(options, _)| options.no_local) {
+            all = Vec::new();
+        }
+        Some(Self {
+            subscriber,
+            merged,
+            all,
+        })
+    }
+
+    /// Of a session of which one subscription matches.
+    fn alone(subscription: &Subscription) -> Option<Self> {
+        let wanted = (subscription.options, subscription.identifier());
+        Self::new(Arc::clone(&subscription.subscriber), vec![wanted])
+    }
+
     /// What counts for a message of `publisher`: without No Local subscriptions if it is the
     /// subscriber itself [MQTT-3.8.3-3]. `None`: nothing.
     pub(super) fn for_publisher(&self, publisher: &str) -> Option<Cow<'_, Merged>> {
@@ -227,6 +225,25 @@ fn merge<'a>(subscriptions: impl Iterator<Item = &'a Wanted>) -> Option<Merged> 
     })
 }
 
+/// One match for each session.
+fn merge_all(places: &[&Place]) -> Vec<Match> {
+    let mut found: Vec<(Arc<Subscriber>, Vec<Wanted>)> = Vec::new();
+    let mut index = ahash::AHashMap::new();
+    for subscription in places.iter().flat_map(|place| place.subscriptions()) {
+        let subscriber = &subscription.subscriber;
+        let at = *index.entry(subscriber.session).or_insert_with(|| {
+            found.push((Arc::clone(subscriber), Vec::new()));
+            found.len() - 1
+        });
+        if let Some((_, all)) = found.get_mut(at) {
+            all.push((subscription.options, subscription.identifier()));
+        }
+    }
+    let each = found.into_iter();
+    each.filter_map(|(subscriber, all)| Match::new(subscriber, all))
+        .collect()
+}
+
 /// Everybody who is to get the messages of one topic, as of one version of the routes.
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
@@ -236,41 +253,19 @@ pub(crate) struct Matches {
 }
 
 impl Matches {
-    pub(super) fn collect<'a>(places: impl Iterator<Item = &'a Place>) -> Self {
-        let mut found: Vec<(Arc<Subscriber>, Vec<Wanted>)> = Vec::new();
-        let mut index = ahash::AHashMap::new();
+    pub(super) fn collect(places: &[&Place]) -> Self {
         let mut matches = Self::default();
         for place in places {
-            for subscription in &place.subscriptions {
-                let at = *index
-                    .entry(subscription.subscriber.session)
-                    .or_insert_with(|| {
-                        found.push((Arc::clone(&subscription.subscriber), Vec::new()));
-                        found.len() - 1
-                    });
-                if let Some((_, all)) = found.get_mut(at) {
-                    all.push((subscription.options, subscription.identifier));
-                }
-            }
-            matches.nodes.extend(&place.nodes);
-            matches.groups.extend(place.groups.iter().cloned());
+            matches.nodes.extend(place.nodes());
+            matches.groups.extend(place.groups().iter().cloned());
         }
         matches.nodes.sort_unstable();
         matches.nodes.dedup();
-        matches.subscribers = found
-            .into_iter()
-            .filter_map(|(subscriber, mut all)| {
-                let merged = merge(all.iter())?;
-                if !all.iter().any(|(options, _)| options.no_local) {
-                    all = Vec::new();
-                }
-                Some(Match {
-                    subscriber,
-                    merged,
-                    all,
-                })
-            })
-            .collect();
+        matches.subscribers = match places {
+            // A session stands there once.
+            [place] => place.subscriptions().filter_map(Match::alone).collect(),
+            _ => merge_all(places),
+        };
         matches
     }
 
@@ -278,6 +273,3 @@ impl Matches {
         self.subscribers.is_empty() && self.nodes.is_empty() && self.groups.is_empty()
     }
 }
-
-/// What a session subscribes to, by filter.
-pub(super) type Filters = ahash::AHashMap<Str, StoredSubscription>;

@@ -1,0 +1,76 @@
+//! What a scenario stands on: Postgres, and nodes that are started when they are needed.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::Arguments;
+use crate::{
+    cpu::Meter,
+    node::{Kind, Node},
+    postgres::Postgres,
+    scratch::Scratch,
+};
+
+/// Postgres, and what nodes on it have in common. Nodes must end before it.
+#[derive(Debug)]
+pub(super) struct Ground {
+    kind: Kind,
+    postgres: Postgres,
+    scratch: Scratch,
+}
+
+impl Ground {
+    pub(super) fn start(arguments: &Arguments) -> anyhow::Result<Self> {
+        let broker = std::fs::canonicalize(&arguments.broker)
+            .with_context(|| format!("no {}", arguments.broker.display()))?;
+        let scratch = Scratch::new()?;
+        let postgres = Postgres::start(scratch.path(), &arguments.postgres_set)?;
+        let kind = Kind {
+            broker,
+            database_url: postgres.url(),
+            settings: arguments.set.clone(),
+        };
+        Ok(Self {
+            kind,
+            postgres,
+            scratch,
+        })
+    }
+
+    /// Starts a node, and tells how long it took until it was ready.
+    pub(super) fn node(&self, name: &str) -> anyhow::Result<(Node, Duration)> {
+        let begin = Instant::now();
+        let node = Node::start(&self.kind, name, self.scratch.path())?;
+        Ok((node, begin.elapsed()))
+    }
+
+    /// Reads what `nodes` and Postgres cost.
+    pub(super) fn meter(&self, nodes: &[&Node]) -> Meter {
+        let brokers = nodes.iter().map(|node| node.process()).collect();
+        Meter::new(brokers, Some(self.postgres.process()))
+    }
+
+    /// Where somebody who looks on can ask the database.
+    pub(super) fn database_url(&self) -> &str {
+        &self.kind.database_url
+    }
+}
+
+/// Stops a node as an operator does.
+pub(super) fn stop(mut node: Node) {
+    node.signal("TERM");
+    node.wait_for_end();
+}
+
+/// What a process has in memory now, in bytes: the resident set without files it has mapped.
+pub(super) fn resident_bytes(node: &Node) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.process()))?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .and_then(|line| line.trim().strip_suffix(" kB"))
+        .and_then(|kibibytes| kibibytes.parse::<u64>().ok())
+        .map(|kibibytes| kibibytes * 1024)
+        .context("no RssAnon in /proc")
+}
