@@ -10,8 +10,8 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 
 use crate::{
-    Arguments,
     census::Census,
+    cluster::Arguments,
     cpu::Meter,
     memory,
     node::{self, Kind, Node, Starting},
