@@ -28,7 +28,8 @@ impl Figures {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// The median of what is a number; NaN if there is none.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2);
