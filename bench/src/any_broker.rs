@@ -11,11 +11,12 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
+use rustls::pki_types::ServerName;
 
 use crate::{
     catalogue::{Scale, Scenario},
     cpu::Meter,
-    generator::{self, Broker},
+    generator::{self, Broker, Tls},
     packet::Credentials,
     report,
     tunnel::Trust,
@@ -24,7 +25,7 @@ use crate::{
 /// Runs scenarios against a broker that runs already, any broker of MQTT 3.1.1
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Scenarios, separated by commas: S1 to S8, C1, O1, R1; with --tls also H1 and H2
+    /// Scenarios, separated by commas: S1 to S8, C1, O1, R1; with --tls also T5, T7, H1 and H2
     #[arg(long, value_delimiter = ',', required = true, ignore_case = true)]
     scenario: Vec<Scenario>,
     /// HOST:PORT of the broker, or several nodes of one separated by commas: connection i goes to host i mod n
@@ -48,12 +49,15 @@ pub(crate) struct Arguments {
     /// Password of all clients
     #[arg(long, requires = "user")]
     password: Option<String>,
-    /// Connect by TLS; the certificate must name the address
+    /// Connect by TLS; the certificate must name the address, or --tls-name
     #[arg(long, requires = "ca")]
     tls: bool,
     /// PEM file with the issuers that are trusted
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Name that the certificate must bear
+    #[arg(long, value_name = "NAME", requires = "tls", value_parser = server_name)]
+    tls_name: Option<ServerName<'static>>,
     /// Seconds measured (S, H)
     #[arg(long, default_value_t = 8.0, value_parser = seconds)]
     seconds: f64,
@@ -80,6 +84,10 @@ fn host(text: &str) -> Result<SocketAddr, String> {
         .to_socket_addrs()
         .map_err(|error| format!("not HOST:PORT, or no such host: {error}"))?;
     found.next().ok_or_else(|| "no such host".to_owned())
+}
+
+fn server_name(text: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Reads seconds above 0.
@@ -111,7 +119,10 @@ impl Arguments {
             connect_at: own(&self.sub_hosts),
             bystanders_at: Vec::new(),
             credentials,
-            tls: trust.transpose()?.map(|trust| Arc::clone(trust.config())),
+            tls: trust.transpose()?.map(|trust| Tls {
+                config: Arc::clone(trust.config()),
+                name: self.tls_name.clone(),
+            }),
             meter: Meter::new(self.pid.clone(), None).with_helpers(self.aux_pid.clone()),
             prefix: format!("cb{}-{run}", std::process::id()),
             tidy: true,
@@ -126,6 +137,7 @@ impl Arguments {
             topics: 50_000,
             settle: Duration::from_secs(2),
             hold: Duration::from_secs(3),
+            rest: Duration::ZERO,
         }
     }
 

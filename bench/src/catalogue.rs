@@ -12,6 +12,8 @@ use crate::{
 /// Handshakes of C1 at one time, and clients of H1 and H2.
 const PARALLEL: usize = 100;
 const HANDSHAKING: usize = 50;
+/// Nodes do something every second or two.
+const LEAST_IDLE: Duration = Duration::from_secs(6);
 
 /// A scenario. S, C, O and R are the same for every broker; T and H are by TLS; N and I are about a
 /// cluster alone.
@@ -47,8 +49,11 @@ pub(crate) enum Load {
     Offline(Offline),
     Retained(Retained),
     Handshakes(Handshakes),
-    /// Looks on for so long.
-    Nothing(Duration),
+    /// Waits, and looks on for so long.
+    Nothing {
+        settle: Duration,
+        measured: Duration,
+    },
 }
 
 /// How long, and how much.
@@ -63,6 +68,8 @@ pub(crate) struct Scale {
     /// How long C1 settles and is held.
     pub(crate) settle: Duration,
     pub(crate) hold: Duration,
+    /// How long a new cluster settles before I3.
+    pub(crate) rest: Duration,
 }
 
 impl Scenario {
@@ -202,7 +209,10 @@ impl Scenario {
                 warm_up: scale.warm_up,
                 measured: scale.measured,
             }),
-            Self::I3 => Load::Nothing(scale.measured),
+            Self::I3 => Load::Nothing {
+                settle: scale.rest,
+                measured: scale.measured.max(LEAST_IDLE),
+            },
         }
     }
 }
@@ -234,9 +244,10 @@ impl Load {
             Self::Offline(offline) => offline.run(broker),
             Self::Retained(retained) => retained.run(broker),
             Self::Handshakes(handshakes) => handshakes.run(broker),
-            Self::Nothing(length) => {
+            Self::Nothing { settle, measured } => {
+                std::thread::sleep(*settle);
                 let before = broker.meter.read();
-                std::thread::sleep(*length);
+                std::thread::sleep(*measured);
                 let usage = broker.meter.read().since(&before);
                 Ok(Figures(vec![
                     ("measured_s", usage.seconds),
@@ -266,6 +277,7 @@ mod tests {
         topics: 50_000,
         settle: Duration::from_secs(2),
         hold: Duration::from_secs(3),
+        rest: Duration::from_secs(5),
     };
 
     #[test]

@@ -63,7 +63,7 @@ Examples:
   causeway-bench compare --quick                        the same in less than three minutes
   causeway-bench compare --only S5,S7 --rounds 5
   causeway-bench load --hosts 127.0.0.1:1883 --scenario S5 --pid $(pidof mosquitto)
-  causeway-bench load --hosts broker:8883 --tls --ca ca.pem --user me --password secret --scenario T7,H2
+  causeway-bench load --hosts broker:8883 --tls --tls-name broker --ca ca.pem --user me --password secret --scenario T7
   causeway-bench load --pub-hosts a:1883 --sub-hosts b:1883 --scenario S2 --json results.jsonl
   causeway-bench cluster --only latency,storm --rounds 1
 
@@ -136,7 +136,7 @@ mod tests {
         assert!(error.to_string().contains("'S9'"));
         let error = refused("causeway-bench load --scenario S1 --hosts nowhere");
         assert!(error.to_string().contains("'nowhere'"));
-        let error = refused("causeway-bench load --scenario S1 --seconds -1");
+        let error = refused("causeway-bench load --scenario S1 --seconds 0");
         assert!(error.to_string().contains("--seconds"));
         let error = refused("causeway-bench load");
         assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);

@@ -22,7 +22,7 @@ use crate::{
     generator, report,
 };
 
-/// Idle connections, twice if the broker is on the same limit, and what else is open.
+/// Idle connections, and what else is open.
 const FILES: u64 = 17_500;
 
 /// Starts mosquitto, one node and a cluster in turn, runs every scenario on each, and prints tables
@@ -76,7 +76,8 @@ impl Arguments {
                 connections: 4000,
                 topics: 20_000,
                 settle: seconds(0.3),
-                hold: seconds(0.7),
+                hold: seconds(1.5),
+                rest: seconds(5.0),
             },
             false => Scale {
                 warm_up: seconds(self.warm_up),
@@ -85,6 +86,7 @@ impl Arguments {
                 topics: 50_000,
                 settle: seconds(2.0),
                 hold: seconds(3.0),
+                rest: seconds(5.0),
             },
         }
     }

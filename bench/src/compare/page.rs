@@ -7,7 +7,7 @@ use super::{
     results::{Results, show},
     tables,
 };
-use crate::{catalogue::Scenario, report::Table};
+use crate::report::Table;
 
 /// The whole page.
 pub(crate) fn markdown(results: &Results, arguments: &Arguments) -> String {
@@ -87,19 +87,8 @@ fn rows(table: &Table) -> String {
 fn cell_text(cell: &str) -> String {
     match cell {
         "MISSED" => "**missed**".to_owned(),
-        other => explained(other).replace('|', "\\|"),
+        other => other.replace('|', "\\|"),
     }
-}
-
-/// Adds to the name of a scenario what it is.
-fn explained(cell: &str) -> String {
-    let named = Scenario::ALL
-        .into_iter()
-        .find(|scenario| scenario.name() == cell);
-    named.map_or_else(
-        || cell.to_owned(),
-        |scenario| format!("{cell} <sub>{}</sub>", scenario.what()),
-    )
 }
 
 #[cfg(test)]

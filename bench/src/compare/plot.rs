@@ -9,16 +9,16 @@ use super::{
 };
 use crate::catalogue::Scenario;
 
-const WIDTH: f64 = 860.0;
-const LEFT: f64 = 330.0;
+const WIDTH: f64 = 900.0;
+const LEFT: f64 = 375.0;
 const RIGHT: f64 = 70.0;
 const TOP: f64 = 86.0;
 const ROW: f64 = 44.0;
 const BAR: f64 = 14.0;
 /// The ends of the logarithmic axis.
 const LEAST: f64 = 0.01;
-const MOST: f64 = 10.0;
-const GRID: [f64; 7] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+const MOST: f64 = 30.0;
+const GRID: [f64; 8] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 
 const NODE: &str = "#1f6f8b";
 const CLUSTER: &str = "#99c1cf";
@@ -136,24 +136,23 @@ fn row(out: &mut String, results: &Results, y: f64, (scenario, target): (Scenari
     );
     let one = results.median(scenario, Node, "cpu_us_per_msg") / mosquitto;
     let both = results.whole_cost(scenario) / mosquitto;
-    for (ratio, colour, top) in [(one, NODE, y), (both, CLUSTER, y + BAR + 2.0)] {
+    let bars = [(one, NODE, y), (both, CLUSTER, y + BAR + 2.0)];
+    for (ratio, colour, top) in bars {
         if !ratio.is_nan() {
             let end = position(ratio);
             rectangle(out, (LEFT, top), ((end - LEFT).max(1.0), BAR), colour);
-            text(
-                out,
-                (end + 6.0, top + 11.5),
-                "font-size=\"12\"",
-                &show(ratio),
-            );
         }
     }
-    rectangle(
-        out,
-        (position(target) - 1.5, y - 3.0),
-        (3.0, BAR + 6.0),
-        TARGET,
-    );
+    let mark = (position(target) - 1.5, y - 3.0);
+    rectangle(out, mark, (3.0, BAR + 6.0), TARGET);
+    // Last, with a white rim, so that they can be read upon the target.
+    let rim = "font-size=\"12\" paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"3\"";
+    for (ratio, _, top) in bars {
+        if !ratio.is_nan() {
+            let place = (position(ratio) + 6.0, top + 11.5);
+            text(out, place, rim, &show(ratio));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use rustls::ClientConfig;
 
 use super::Arguments;
 use crate::{
     catalogue::Scenario,
     cpu::Meter,
-    generator::Broker,
+    generator::{Broker, Tls},
     node::{self, Kind, Node, Starting},
     peer::{self, Peer},
     postgres::Postgres,
@@ -64,7 +63,7 @@ pub(crate) struct Stable {
     mosquitto: Option<PathBuf>,
     postgres: Option<Postgres>,
     /// Certificate and key that mosquitto can read, and what clients trust.
-    tls: Option<([PathBuf; 2], Arc<ClientConfig>)>,
+    tls: Option<([PathBuf; 2], Tls)>,
     starts: u32,
     scratch: Scratch,
 }
@@ -129,7 +128,11 @@ impl Stable {
         Node::start(&kind, "first", &folder)?;
         let trust = Trust::read(&node::authority(&folder))?;
         let certificate = peer::readable(&folder)?;
-        self.tls = Some((certificate, Arc::clone(trust.config())));
+        let tls = Tls {
+            config: Arc::clone(trust.config()),
+            name: None,
+        };
+        self.tls = Some((certificate, tls));
         Ok(())
     }
 
@@ -181,7 +184,7 @@ impl Stable {
 
     fn broker(&self, tls: bool) -> anyhow::Result<Broker> {
         let config = match (tls, &self.tls) {
-            (true, Some((_, config))) => Some(Arc::clone(config)),
+            (true, Some((_, tls))) => Some(tls.clone()),
             (true, None) => anyhow::bail!("there are no certificates"),
             (false, _) => None,
         };

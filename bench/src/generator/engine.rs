@@ -6,7 +6,6 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,9 +19,8 @@ use nix::{
         timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
 };
-use rustls::ClientConfig;
 
-use super::link::{CHUNK_BYTES, Link};
+use super::link::{CHUNK_BYTES, Link, Tls};
 use crate::packet::Packet;
 
 const EVENTS: usize = 1024;
@@ -90,7 +88,7 @@ impl Engine {
         &mut self,
         to: SocketAddr,
         from: Option<IpAddr>,
-        tls: Option<&Arc<ClientConfig>>,
+        tls: Option<&Tls>,
     ) -> anyhow::Result<usize> {
         let place = self.links.len();
         self.links.push(Link::default());
@@ -104,7 +102,7 @@ impl Engine {
         place: usize,
         to: SocketAddr,
         from: Option<IpAddr>,
-        tls: Option<&Arc<ClientConfig>>,
+        tls: Option<&Tls>,
     ) -> anyhow::Result<()> {
         let link = self.links.get_mut(place).context("no such connection")?;
         *link = Link::connect(to, from, tls).with_context(|| format!("cannot connect to {to}"))?;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rustls::{ClientConfig, client::Resumption};
 
 use super::{
-    Broker, Problems, at,
+    Broker, Problems, Tls, at,
     engine::{Engine, Handler},
     source,
 };
@@ -54,9 +54,7 @@ impl Handshakes {
         let mut engine = Engine::new()?;
         let mut load = Load {
             // Each client knows its own sessions only, or none.
-            configs: (0..self.clients)
-                .map(|_| Arc::new(self.config(trust)))
-                .collect(),
+            configs: (0..self.clients).map(|_| self.own(trust)).collect(),
             connections: 0,
         };
         let mut run = Run {
@@ -99,18 +97,21 @@ impl Handshakes {
         ]))
     }
 
-    fn config(&self, trust: &ClientConfig) -> ClientConfig {
-        let mut config = trust.clone();
+    fn own(&self, tls: &Tls) -> Tls {
+        let mut config = ClientConfig::clone(&tls.config);
         config.resumption = match self.resumed {
             true => Resumption::in_memory_sessions(8),
             false => Resumption::disabled(),
         };
-        config
+        Tls {
+            config: Arc::new(config),
+            name: tls.name.clone(),
+        }
     }
 }
 
 struct Load {
-    configs: Vec<Arc<ClientConfig>>,
+    configs: Vec<Tls>,
     connections: usize,
 }
 

@@ -15,6 +15,14 @@ use crate::packet::{self, Packet};
 /// Bytes read at once.
 pub(super) const CHUNK_BYTES: usize = 128 * 1024;
 
+/// How clients speak TLS.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    pub(crate) config: Arc<ClientConfig>,
+    /// What the certificate must name, if not the address.
+    pub(crate) name: Option<ServerName<'static>>,
+}
+
 /// What to do with a packet and the time it was read.
 type Each<'a> = &'a mut dyn FnMut(Packet<'_>, u64);
 
@@ -37,7 +45,7 @@ impl Link {
     pub(super) fn connect(
         to: SocketAddr,
         from: Option<IpAddr>,
-        tls: Option<&Arc<ClientConfig>>,
+        tls: Option<&Tls>,
     ) -> anyhow::Result<Self> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
@@ -51,9 +59,10 @@ impl Link {
             }
             _ => {}
         }
-        let session = |config: &Arc<ClientConfig>| -> anyhow::Result<_> {
-            let name = ServerName::from(to.ip());
-            let mut session = ClientConnection::new(Arc::clone(config), name)?;
+        let session = |tls: &Tls| -> anyhow::Result<_> {
+            let name = tls.name.clone();
+            let name = name.unwrap_or_else(|| ServerName::from(to.ip()));
+            let mut session = ClientConnection::new(Arc::clone(&tls.config), name)?;
             session.set_buffer_limit(None);
             Ok(Box::new(session))
         };

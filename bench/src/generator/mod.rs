@@ -17,17 +17,16 @@ mod traffic;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use rustls::ClientConfig;
 
 pub(crate) use self::{
     handshakes::Handshakes,
     idle::Idle,
+    link::Tls,
     offline::Offline,
     retained::Retained,
     traffic::{Pace, Pattern, Traffic},
@@ -59,7 +58,7 @@ pub(crate) struct Broker {
     /// Each gets one subscriber to a topic that nobody publishes to.
     pub(crate) bystanders_at: Vec<SocketAddr>,
     pub(crate) credentials: Option<Credentials>,
-    pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) meter: Meter,
     /// Begins all client identifiers and topics.
     pub(crate) prefix: String,

@@ -1,19 +1,17 @@
 //! Publishers and subscribers: scenarios S and those made of them.
 
+mod figures;
+mod receiving;
+
 use std::time::Duration;
 
 use super::{
     BATCH_BYTES, Broker, PATIENCE, Problems, at,
-    engine::{Engine, Handler},
-    ledger::{Every, Group, Verdict},
+    engine::Engine,
+    ledger::{Every, Group},
     sender::Sender,
 };
-use crate::{
-    cpu::{Reading, Usage},
-    histogram::Histogram,
-    packet::{self, Packet, Template},
-    report::Figures,
-};
+use crate::{histogram::Histogram, packet::Template, report::Figures};
 
 /// Connections on their way at one time, so that no accept queue overflows.
 const CONNECTING: usize = 64;
@@ -376,178 +374,5 @@ impl<'a> Run<'a> {
     fn expected(&self) -> u64 {
         let sent = self.senders.iter().map(|sender| u64::from(sender.sent));
         sent.sum::<u64>() * self.plan.copies()
-    }
-
-    fn figures(&self, before: &Reading, after: &Reading, peak: [f64; 2], drain: f64) -> Figures {
-        let usage: Usage = after.since(before);
-        let (seen, seconds) = (&self.seen, usage.seconds);
-        let delivered = seen.delivered as f64;
-        let [broker_us, helper_us] = self.broker.costs(&usage, delivered);
-        let aside = match self.broker.bystanders_at.is_empty() {
-            true => f64::NAN,
-            false => usage.bystanders * 1e6 / delivered,
-        };
-        let (expected, arrived) = (self.expected(), self.delivered());
-        let [peak_all, peak_largest] = peak;
-        Figures(vec![
-            ("measured_s", seconds),
-            ("sent_per_s", seen.sent as f64 / seconds),
-            ("delivered_per_s", delivered / seconds),
-            ("mb_per_s", seen.bytes as f64 / seconds / 1e6),
-            ("expected", expected as f64),
-            ("delivered", arrived as f64),
-            ("lost", expected.saturating_sub(arrived) as f64),
-            ("dups", seen.repeated as f64),
-            ("out_of_order", seen.late as f64),
-            ("alien", seen.alien as f64),
-            ("forgiven", seen.forgiven as f64),
-            ("unacked", self.unacknowledged() as f64),
-            ("failures", self.problems.count as f64),
-            ("lat_p50_ms", seen.delivery.quantile_ms(0.5)),
-            ("lat_p90_ms", seen.delivery.quantile_ms(0.9)),
-            ("lat_p99_ms", seen.delivery.quantile_ms(0.99)),
-            ("lat_p999_ms", seen.delivery.quantile_ms(0.999)),
-            ("lat_max_ms", seen.delivery.maximum_ms()),
-            ("ack_p50_ms", seen.acknowledgement.quantile_ms(0.5)),
-            ("ack_p99_ms", seen.acknowledgement.quantile_ms(0.99)),
-            ("gen_lag_p99_ms", seen.lag.quantile_ms(0.99)),
-            ("cpu_us_per_msg", broker_us),
-            ("bystanders_us_per_msg", aside),
-            ("aux_us_per_msg", helper_us),
-            ("gen_us_per_msg", usage.generator * 1e6 / delivered),
-            ("broker_cores", usage.brokers / seconds),
-            ("gen_cores", usage.generator / seconds),
-            ("other_cores", usage.others / seconds),
-            ("steal_cores", usage.stolen / seconds),
-            ("rss_peak_kb", peak_all),
-            ("rss_largest_kb", peak_largest),
-            ("drain_s", drain),
-        ])
-    }
-
-    fn message(&mut self, subscriber: usize, packet: &Packet<'_>, now: u64) {
-        let Some((_, stamp)) = packet.publish() else {
-            self.seen.alien += 1;
-            return;
-        };
-        let publisher = stamp.publisher as usize;
-        let verdict = match self.plan.pattern {
-            Pattern::Shared => self.group.take(subscriber, publisher, stamp.number),
-            Pattern::Pairs if publisher != subscriber => None,
-            Pattern::Pairs => self.every.take(subscriber, 0, stamp.number),
-            _ => self.every.take(subscriber, publisher, stamp.number),
-        };
-        let sender = self.senders.get_mut(publisher);
-        let (Some(verdict), Some(sender)) = (verdict, sender) else {
-            self.seen.alien += 1;
-            return;
-        };
-        match verdict {
-            Verdict::New => {}
-            Verdict::Late => self.seen.late += 1,
-            Verdict::Again => {
-                self.seen.repeated += 1;
-                return;
-            }
-        }
-        sender.delivered += 1;
-        if self.measures {
-            self.seen.delivered += 1;
-            self.seen.bytes += self.plan.payload_bytes as u64;
-            self.seen.delivery.add(now.saturating_sub(stamp.due));
-        }
-    }
-
-    fn name(&self, place: usize) -> String {
-        let (host, name) = match self.roles.get(place) {
-            Some(Role::Publisher(at)) => (
-                host(&self.broker.publish_at, *at),
-                format!("publisher {at}"),
-            ),
-            Some(Role::Subscriber(at)) => (
-                host(&self.broker.subscribe_at, *at),
-                format!("subscriber {at}"),
-            ),
-            Some(Role::Bystander(at)) => (
-                host(&self.broker.bystanders_at, *at),
-                format!("bystander {at}"),
-            ),
-            None => (String::new(), "nobody".to_owned()),
-        };
-        format!("{host}: {name}")
-    }
-}
-
-fn host(hosts: &[std::net::SocketAddr], number: usize) -> String {
-    at(hosts, number).map_or_else(|_| String::new(), |host| host.to_string())
-}
-
-impl Handler for Run<'_> {
-    fn opened(&mut self, place: usize, out: &mut Vec<u8>) {
-        let name = match self.roles.get(place) {
-            Some(Role::Publisher(at)) => format!("p{at}"),
-            Some(Role::Subscriber(at)) => format!("s{at}"),
-            Some(Role::Bystander(at)) => format!("b{at}"),
-            None => return,
-        };
-        self.broker.put_connect(out, &name, true);
-    }
-
-    fn packet(&mut self, place: usize, packet: Packet<'_>, now: u64, out: &mut Vec<u8>) {
-        let Some(role) = self.roles.get(place).copied() else {
-            return;
-        };
-        packet::put_answer(out, &packet);
-        match (packet.kind(), role) {
-            (packet::PUBLISH, Role::Subscriber(subscriber)) => {
-                self.message(subscriber, &packet, now)
-            }
-            (packet::PUBLISH, _) => self.seen.alien += 1,
-            (packet::PUBACK | packet::PUBCOMP, Role::Publisher(publisher)) => {
-                let packet_id = packet.packet_id().unwrap_or_default();
-                let sender = self.senders.get_mut(publisher);
-                match sender.and_then(|sender| sender.acknowledged(packet_id, now)) {
-                    Some(took) if self.measures => self.seen.acknowledgement.add(took),
-                    Some(_) => {}
-                    None => self.seen.alien += 1,
-                }
-            }
-            (packet::CONNACK | packet::SUBACK, _) => {
-                let name = self.name(place);
-                if self.problems.check(&name, &packet) {
-                    self.accepted(role, packet.kind(), out);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn closed(&mut self, place: usize, why: &str) {
-        if let Some(Role::Publisher(publisher)) = self.roles.get(place)
-            && let Some(sender) = self.senders.get_mut(*publisher)
-        {
-            sender.gone = true;
-        }
-        self.problems.add(format!("{}: {why}", self.name(place)));
-    }
-}
-
-impl Run<'_> {
-    fn accepted(&mut self, role: Role, kind: u8, out: &mut Vec<u8>) {
-        let filter = match role {
-            Role::Publisher(publisher) => {
-                if let Some(sender) = self.senders.get_mut(publisher) {
-                    sender.ready = true;
-                }
-                return;
-            }
-            Role::Subscriber(_) | Role::Bystander(_) if kind == packet::SUBACK => {
-                self.subscribed += 1;
-                return;
-            }
-            Role::Subscriber(subscriber) => self.plan.filter(&self.broker.prefix, subscriber),
-            Role::Bystander(at) => format!("{}/elsewhere/{at}", self.broker.prefix),
-        };
-        out.extend_from_slice(&packet::subscribe(&filter, self.plan.qos));
     }
 }
