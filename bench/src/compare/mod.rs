@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = Subject::ALL)]
     pub(crate) brokers: Vec<Subject>,
     /// Rounds; each runs each scenario on each broker, in turning order, and the tables hold medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(crate) rounds: u32,
     /// Seconds measured per run
     #[arg(long, default_value_t = 8.0, value_parser = seconds)]
@@ -49,6 +49,9 @@ pub(crate) struct Arguments {
     /// One short round of everything but N8, in less than three minutes
     #[arg(long, conflicts_with_all = ["rounds", "seconds", "warm_up", "connections"])]
     pub(crate) quick: bool,
+    /// Add the runs in this file, printed by an earlier compare; with --rounds 0 nothing else is measured
+    #[arg(long, value_name = "FILE")]
+    pub(crate) add: Vec<PathBuf>,
     /// Write benchmark.md and benchmark.svg into this folder
     #[arg(long, value_name = "FOLDER")]
     pub(crate) write: Option<PathBuf>,
@@ -107,7 +110,12 @@ impl Arguments {
         if mosquitto.is_none() && self.brokers.contains(&Subject::Mosquitto) {
             report::tell("mosquitto is not installed: its columns and all ratios to it are empty");
         }
-        let mut results = Results::new(self.rounds(), mosquitto);
+        let mut results = Results::new(mosquitto);
+        for path in &self.add {
+            let text = std::fs::read_to_string(path);
+            let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+            results.add_printed(&text)?;
+        }
         let scale = self.scale();
         for round in 1..=self.rounds() {
             for scenario in &self.only {

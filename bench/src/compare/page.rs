@@ -24,7 +24,7 @@ pub(crate) fn markdown(results: &Results, arguments: &Arguments) -> String {
         let _ = write!(page, "\n## {}\n\n{}", table.title, rows(&table));
     }
     page.push_str("\n## Scenarios\n\n");
-    for scenario in &arguments.only {
+    for scenario in results.scenarios() {
         let _ = writeln!(page, "- {scenario}: {}", scenario.what());
     }
     page
@@ -49,13 +49,11 @@ fn introduction(results: &Results, arguments: &Arguments) -> String {
         machine(),
         show(results.others())
     );
-    let quick = if arguments.quick { "a short run, " } else { "" };
     let _ = writeln!(
         text,
-        "Measured were {quick}{} s after {} s of load. \"Two nodes\" has all publishers on the first and all \
-         subscribers on the second.",
-        show(arguments.scale().measured.as_secs_f64()),
-        show(arguments.scale().warm_up.as_secs_f64())
+        "At full speed and at a fixed rate {} s were measured, after a warm-up. \"Two nodes\" has all publishers on the first and \
+         all subscribers on the second.",
+        show(results.seconds())
     );
     text
 }

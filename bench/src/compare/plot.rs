@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn only_what_was_measured_has_a_bar() {
-        let mut results = Results::new(1, Some("9.9".to_owned()));
+        let mut results = Results::new(Some("9.9".to_owned()));
         assert!(!svg(&results).contains(&format!("fill=\"{NODE}\"/>\n<text x=\"336")));
         for (subject, cost) in [(Mosquitto, 10.0), (Node, 1.0)] {
             results.add(

@@ -87,12 +87,14 @@ impl Stable {
     /// If there is no such program, or it does not start.
     pub(crate) fn new(arguments: &Arguments) -> anyhow::Result<Self> {
         let takes_part = |subject: Subject, scenario: &Scenario| {
-            arguments.brokers.contains(&subject) && subject.takes_part(*scenario)
+            arguments.rounds > 0
+                && arguments.brokers.contains(&subject)
+                && subject.takes_part(*scenario)
         };
         let mut only = arguments.only.iter();
         let clustered = only.any(|scenario| takes_part(Subject::Cluster, scenario));
         let mut only = arguments.only.iter();
-        let by_tls = only.any(|scenario| scenario.is_by_tls());
+        let by_tls = only.any(|scenario| arguments.rounds > 0 && scenario.is_by_tls());
         let scratch = Scratch::new()?;
         let postgres = match clustered {
             true => Some(Postgres::start(scratch.path(), &arguments.postgres_set)?),

@@ -321,12 +321,12 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_has_no_table() {
-        assert!(all(&Results::new(1, None)).is_empty());
+        assert!(all(&Results::new(None)).is_empty());
     }
 
     #[test]
     fn without_mosquitto_its_columns_are_empty() {
-        let mut results = Results::new(1, None);
+        let mut results = Results::new(None);
         results.add(Scenario::S1, Node, Figures(vec![(CPU, 0.5), ("lost", 0.0)]));
         let table = cost(&results);
         let row = ["S1", "–", "0.50", "–", "0.20", "–", "–", "–"];
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn faults_come_first() {
-        let mut results = Results::new(1, None);
+        let mut results = Results::new(None);
         results.add(
             Scenario::S3,
             Cluster,

@@ -187,7 +187,7 @@ mod tests {
     use crate::report::Figures;
 
     fn results(rows: &[(Scenario, Subject, &'static str, f64)]) -> Results {
-        let mut results = Results::new(1, None);
+        let mut results = Results::new(None);
         for (scenario, subject, figure, value) in rows {
             results.add(*scenario, *subject, Figures(vec![(figure, *value)]));
         }
