@@ -72,6 +72,17 @@ pub(crate) struct Scale {
     pub(crate) rest: Duration,
 }
 
+impl Scale {
+    /// Half as long under load.
+    pub(crate) fn halved(&self) -> Self {
+        Self {
+            warm_up: self.warm_up / 2,
+            measured: self.measured / 2,
+            ..*self
+        }
+    }
+}
+
 impl Scenario {
     pub(crate) const ALL: [Self; 19] = [
         Self::S1,

@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// Rounds; each runs each scenario on each broker, in turning order, and the tables hold medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(crate) rounds: u32,
-    /// Seconds measured per run
+    /// Seconds measured per run; half of it in T, H and N
     #[arg(long, default_value_t = 8.0, value_parser = seconds)]
     pub(crate) seconds: f64,
     /// Seconds of load before
@@ -166,8 +166,12 @@ impl Arguments {
             return Ok(());
         };
         // What a broker does after its start is not the load's.
-        let rest = if self.quick { 300 } else { 1000 };
+        let rest = if self.quick { 300 } else { 500 };
         std::thread::sleep(Duration::from_millis(rest));
+        let scale = match scenario.is_by_tls() || scenario.nodes().is_some() {
+            true => &scale.halved(),
+            false => scale,
+        };
         let load = scenario.load(scale);
         let measured = generator::in_thread(|| load.run(&running.broker));
         stable.stop(running)?;
