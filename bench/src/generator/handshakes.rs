@@ -16,8 +16,8 @@ use crate::{
     report::Figures,
 };
 
-/// A port rests for a minute after its connection has ended, so sources change often.
-const PER_SOURCE_AND_RUN: usize = 2000;
+/// A port rests for a minute after its connection has ended, so sources change so many times as often.
+const MORE_SOURCES: usize = 2;
 
 /// Clients that connect, wait for CONNACK, disconnect and connect again.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +110,7 @@ impl Handshakes {
     }
 }
 
+/// The connections that are opened.
 struct Load {
     configs: Vec<Tls>,
     connections: usize,
@@ -124,8 +125,7 @@ impl Load {
     ) -> anyhow::Result<()> {
         let hosts = &run.broker.connect_at;
         let to = at(hosts, client)?;
-        let per_source = super::PER_SOURCE / PER_SOURCE_AND_RUN;
-        let from = source(hosts, self.connections * per_source.max(1));
+        let from = source(hosts, self.connections * MORE_SOURCES);
         let config = self.configs.get(client);
         if client < engine.len() {
             engine.reconnect(client, to, from, config)?;

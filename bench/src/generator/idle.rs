@@ -34,7 +34,6 @@ struct Run<'a> {
     broker: &'a Broker,
     begun_at: Vec<u64>,
     up: usize,
-    down: usize,
     last: u64,
     connack: Histogram,
     problems: Problems,
@@ -54,7 +53,6 @@ impl Idle {
             broker,
             begun_at: Vec::with_capacity(self.connections),
             up: 0,
-            down: 0,
             last: 0,
             connack: Histogram::default(),
             problems: Problems::default(),
@@ -157,7 +155,6 @@ impl Handler for Run<'_> {
     }
 
     fn closed(&mut self, place: usize, why: &str) {
-        self.down += 1;
         let name = self.name(place);
         self.problems.add(format!("{name}: {why}"));
     }
