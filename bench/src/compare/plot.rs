@@ -91,6 +91,16 @@ fn position(ratio: f64) -> f64 {
     LEFT + share * (WIDTH - LEFT - RIGHT)
 }
 
+/// Where the label of a bar that ends at `end` begins: behind the mark of the target, if that is in its way.
+fn beside(end: f64, mark: f64) -> f64 {
+    let is_in_the_way = mark > end - 8.0 && mark < end + 44.0;
+    if is_in_the_way {
+        mark.max(end) + 8.0
+    } else {
+        end + 6.0
+    }
+}
+
 fn grid(out: &mut String, height: f64) {
     for ratio in GRID {
         let (x, strong) = (position(ratio), (ratio - 1.0).abs() < 1e-9);
@@ -145,11 +155,11 @@ fn row(out: &mut String, results: &Results, y: f64, (scenario, target): (Scenari
     }
     let mark = (position(target) - 1.5, y - 3.0);
     rectangle(out, mark, (3.0, BAR + 6.0), TARGET);
-    // Last, with a white rim, so that they can be read upon the target.
+    // With a white rim, so that they can be read upon the grid.
     let rim = "font-size=\"12\" paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"3\"";
     for (ratio, _, top) in bars {
         if !ratio.is_nan() {
-            let place = (position(ratio) + 6.0, top + 11.5);
+            let place = (beside(position(ratio), mark.0), top + 11.5);
             text(out, place, rim, &show(ratio));
         }
     }
@@ -166,6 +176,13 @@ mod tests {
         assert!((position(0.000_1) - LEFT).abs() < 1e-9);
         assert!((position(100.0) - (WIDTH - RIGHT)).abs() < 1e-9);
         assert!((position(0.1) - position(0.01) - (position(1.0) - position(0.1))).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_label_does_not_hide_the_target() {
+        assert!((beside(100.0, 300.0) - 106.0).abs() < 1e-9);
+        assert!((beside(100.0, 120.0) - 128.0).abs() < 1e-9);
+        assert!((beside(100.0, 20.0) - 106.0).abs() < 1e-9);
     }
 
     #[test]
