@@ -53,7 +53,7 @@ fn introduction(results: &Results, arguments: &Arguments) -> String {
         text,
         "At full speed and at a fixed rate {} s were measured (by TLS and with more nodes half of it), after a warm-up. \"Two nodes\" has all publishers on the first and \
          all subscribers on the second.",
-        show(results.seconds())
+        (results.seconds() * 10.0).round() / 10.0
     );
     text
 }
