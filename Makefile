@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-node check test test-compose bench fuzz faults mutants
+.PHONY: help build run cluster cluster-node check test test-compose bench bench-quick fuzz faults mutants
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,11 @@ test: ## every test that this machine can run, with real clients and a private P
 test-compose: ## the compose file with real containers: a node and Postgres are killed (needs root)
 	@deploy/scripts/test-compose
 
-bench: ## the load scenarios of bench/
-	@deploy/scripts/bench
+bench: ## every load scenario on one node, a cluster and mosquitto, three rounds (25 minutes); writes docs/benchmark.md
+	@deploy/scripts/bench compare --write docs --note "commit $$(git rev-parse --short HEAD)"
+
+bench-quick: ## the same, one short round (three minutes); prints the tables only
+	@deploy/scripts/bench compare --quick
 
 fuzz: ## hostile input for the decoders and for running nodes (SECONDS=60 for each target)
 	@SECONDS_EACH=$(or $(SECONDS),60) deploy/scripts/fuzz

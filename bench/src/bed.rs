@@ -2,16 +2,14 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 
 use crate::{
-    Arguments,
     census::Census,
+    cluster::Arguments,
     cpu::Meter,
     memory,
     node::{self, Kind, Node, Starting},
@@ -73,18 +71,18 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) fn start(arguments: &Arguments) -> anyhow::Result<Self> {
-        let broker = match &arguments.broker {
-            Some(path) => path.clone(),
-            None => default_broker()?,
-        };
-        let broker = std::fs::canonicalize(&broker)
-            .with_context(|| format!("no {}: set CAUSEWAY_BIN", broker.display()))?;
+        let broker = node::program(arguments.broker.as_deref())?;
         let scratch = Scratch::new()?;
         let postgres = Postgres::start(scratch.path(), &arguments.postgres_set)?;
+        let mut settings = vec![
+            format!("cluster.database_url={}", postgres.url()),
+            "log.level=warn,node::listener=info".to_owned(),
+        ];
+        settings.extend_from_slice(&arguments.set);
         let kind = Kind {
             broker,
-            database_url: postgres.url(),
-            settings: arguments.set.clone(),
+            settings,
+            tls: true,
         };
         let [a, b, c] = NAMES;
         let start = |name| Node::start(&kind, name, scratch.path());
@@ -137,10 +135,13 @@ impl Bed {
 
     /// The same for TLS, and what the clients trust.
     pub(crate) fn tls_addresses(&self, place: Place) -> anyhow::Result<Option<TlsAddresses>> {
-        let [a, b, _] = &self.nodes;
+        let addresses = self.nodes.each_ref().map(Node::tls_address);
+        let [Some(a), Some(b), _] = addresses else {
+            anyhow::bail!("the nodes do not listen for TLS");
+        };
         let at = match (place, &self.peer) {
-            (Place::OneNode, _) => (a.tls_address(), a.tls_address()),
-            (Place::Across, _) => (a.tls_address(), b.tls_address()),
+            (Place::OneNode, _) => (a, a),
+            (Place::Across, _) => (a, b),
             (Place::Peer, Some(peer)) => (peer.tls_address(), peer.tls_address()),
             (Place::Peer, None) => return Ok(None),
         };
@@ -167,8 +168,8 @@ impl Bed {
     }
 
     /// Where somebody who looks on can ask the database.
-    pub(crate) fn database_url(&self) -> &str {
-        &self.kind.database_url
+    pub(crate) fn database_url(&self) -> String {
+        self.postgres.url()
     }
 
     pub(crate) fn processes(&self) -> Vec<u32> {
@@ -225,16 +226,4 @@ impl Bed {
         *a = Node::start(&self.kind.with(&self.more), &name, self.scratch.path())?;
         Ok(())
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one variable of this program, which has no configuration"
-)]
-fn default_broker() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("CAUSEWAY_BIN") {
-        return Ok(path.into());
-    }
-    let own = std::env::current_exe()?;
-    Ok(own.with_file_name("causeway"))
 }

@@ -61,6 +61,11 @@ impl Histogram {
         self.maximum = self.maximum.max(other.maximum);
     }
 
+    /// The longest time, in milliseconds; NaN if there is none.
+    pub(crate) fn maximum_ms(&self) -> f64 {
+        self.quantile_ms(1.0)
+    }
+
     /// The time that the share `quantile` of all stays below, in milliseconds; NaN if there is none.
     pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
         if self.count == 0 {

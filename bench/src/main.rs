@@ -1,16 +1,22 @@
-//! The load scenarios of Causeway: what crossing the cluster adds to one node, in one run.
+//! Load for MQTT brokers, and what it costs them.
 //!
-//! Starts a private Postgres and three nodes, puts load on them with packets made by hand,
-//! and prints a JSON line per round and a table of medians. Everything it starts ends with
-//! it. It knows MQTT 3.1.1 only, and no more of a node than its command line.
+//! `compare` starts mosquitto, one node and a cluster in turn and writes the table of
+//! `docs/benchmark.md`; `load` puts the same scenarios on a broker that runs already; `cluster` measures what
+//! crossing a cluster adds, and what happens when a node dies. Packets are made by hand (MQTT
+//! 3.1.1), so that what measures the broker shares no code with it.
 
+mod any_broker;
 mod bed;
+mod catalogue;
 mod census;
 mod client;
+mod cluster;
+mod compare;
 mod connection;
 mod cpu;
 mod drain;
 mod failover;
+mod generator;
 mod growth;
 mod histogram;
 mod load;
@@ -28,146 +34,125 @@ mod storm;
 mod subscriber;
 mod tunnel;
 
-use std::{path::PathBuf, time::Duration};
+use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{
-    bed::{Bed, Place},
-    report::Report,
-};
+const HELP: &str = "\
+Scenarios:
+  S1  1 publisher to 1 subscriber, QoS 0, 16 B          2,000 messages under way
+  S2  10 pairs, QoS 0, 256 B                            200 of each pair
+  S3  1 publisher to 500 subscribers, QoS 0, 64 B       20 (10,000 deliveries)
+  S4  100 publishers to 1 wildcard subscriber, QoS 1    2 of each publisher
+  S5  10 pairs, QoS 1, 256 B                            100 of each pair
+  S6  10 pairs, QoS 2, 256 B                            10 of each pair
+  S7  10 pairs, QoS 1, 64 B: latency                    5,000 messages/s, whatever the broker does
+  S8  10 publishers to a shared group of 10, QoS 1      40 of each publisher
+  C1  17,000 idle connections                           100 handshakes at a time
+  O1  100 persistent sessions, 200 messages each while away, then all reconnect
+  R1  50,000 retained messages, then one subscriber to all of them
+  T5, T7  S5 and S7 by TLS 1.3;  H1, H2  full and resumed TLS handshakes with CONNECT
+  N2, N4, N8  S5 across two nodes of a cluster of 2, 4 and 8;  I3  three idle nodes   (compare only)
 
-/// Puts load on three nodes around a private Postgres and compares crossing them with one node.
+Units: CPU is the broker's, user and system, of all threads, in microseconds per message
+delivered (cpu_us_per_msg). aux_us_per_msg is that of a database, gen_us_per_msg our own.
+Latency (lat_*) is in milliseconds; at full speed it only restates how many messages
+are under way, so use S7. Memory is in kB of 1,024 bytes: rss_peak_kb is the largest resident set.
+
+Examples:
+  causeway-bench                                        everything, 3 rounds, with a table
+  causeway-bench compare --quick                        the same in less than three minutes
+  causeway-bench compare --only S5,S7 --rounds 5
+  causeway-bench load --hosts 127.0.0.1:1883 --scenario S5 --pid $(pidof mosquitto)
+  causeway-bench load --hosts broker:8883 --tls --tls-name broker --ca ca.pem --user me --password secret --scenario T7
+  causeway-bench load --pub-hosts a:1883 --sub-hosts b:1883 --scenario S2 --json results.jsonl
+  causeway-bench cluster --only latency,storm --rounds 1
+  causeway-bench growth subscriptions                   a cluster with much of everything
+
+Exit status: 0 if all was measured, 1 if it could not be, 2 if the arguments are wrong.
+Messages lost, repeated or out of order are shown with the figures, on standard error too.";
+
+/// Puts load on MQTT brokers and measures what it costs them: CPU per message, latency, memory.
+/// Without a subcommand it does what `compare` does
 #[derive(Debug, Parser)]
-#[command(name = "causeway-bench")]
-struct Arguments {
-    /// The program under test [default: CAUSEWAY_BIN, or causeway beside this program].
-    #[arg(long)]
-    broker: Option<PathBuf>,
-    /// Scenarios to run.
-    #[arg(long, value_delimiter = ',', default_values_t = Scenario::ALL)]
-    only: Vec<Scenario>,
-    /// Where to measure, one after the other in each round.
-    #[arg(long, value_delimiter = ',', default_values_t = Place::ALL)]
-    places: Vec<Place>,
-    /// Rounds per scenario, of which the table holds the medians.
-    #[arg(long, default_value_t = 3)]
-    rounds: u32,
-    /// Seconds measured per round, after one second of warm-up.
-    #[arg(long, default_value_t = 8)]
-    seconds: u64,
-    /// Messages per second of the scenarios latency and failover, and of the second half of tls.
-    #[arg(long, default_value_t = 1000)]
-    rate: u32,
-    /// Messages under way at full speed with QoS 0.
-    #[arg(long, default_value_t = 8000)]
-    window: u64,
-    /// Clients of the reconnect storm.
-    #[arg(long, default_value_t = 1000)]
-    clients: u32,
-    /// Sessions of the scenario drain.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    sessions: u32,
-    /// Messages that wait for each of them.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    queued: u32,
-    /// Sessions that get the same messages.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
-    share: u32,
-    /// Times that a node is killed in the scenario failover, for each lease.
-    #[arg(long, default_value_t = 10)]
-    kills: u32,
-    /// Leases of the scenario failover, in seconds.
-    #[arg(long, value_delimiter = ',', default_values_t = [5, 2])]
-    leases: Vec<u64>,
-    /// KEY=VALUE for each node; may be repeated.
-    #[arg(long)]
-    set: Vec<String>,
-    /// KEY=VALUE for Postgres, which has its own defaults otherwise; may be repeated.
-    #[arg(long)]
-    postgres_set: Vec<String>,
-    /// Seconds to wait before each scenario, for profilers.
-    #[arg(long, default_value_t = 0)]
-    pause: u64,
+#[command(name = "causeway-bench", version, after_help = HELP, args_conflicts_with_subcommands = true)]
+struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    compare: compare::Arguments,
 }
 
-#[derive(Debug, clap::Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
+    Compare(compare::Arguments),
+    Load(any_broker::Arguments),
+    Cluster(cluster::Arguments),
     Growth(growth::Arguments),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Scenario {
-    Idle,
-    Latency,
-    Throughput,
-    Tls,
-    Durable,
-    Storm,
-    Fanout,
-    Drain,
-    Failover,
-}
-
-impl Scenario {
-    const ALL: [Self; 9] = [
-        Self::Idle,
-        Self::Latency,
-        Self::Throughput,
-        Self::Tls,
-        Self::Durable,
-        Self::Storm,
-        Self::Fanout,
-        Self::Drain,
-        Self::Failover,
-    ];
-}
-
-impl std::fmt::Display for Scenario {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Idle => "idle",
-            Self::Latency => "latency",
-            Self::Throughput => "throughput",
-            Self::Tls => "tls",
-            Self::Durable => "durable",
-            Self::Storm => "storm",
-            Self::Fanout => "fanout",
-            Self::Drain => "drain",
-            Self::Failover => "failover",
-        })
-    }
-}
-
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    if let Some(Command::Growth(growth)) = &arguments.command {
-        let mut report = Report::default();
-        growth::run(growth, &mut report)?;
-        return report.finish();
-    }
-    let mut bed = Bed::start(&arguments)?;
-    let mut report = Report::default();
-    for scenario in &arguments.only {
-        report.progress(&format!(
-            "{scenario}: nodes {:?}, {}",
-            bed.processes(),
-            bed.database_url()
-        ));
-        std::thread::sleep(Duration::from_secs(arguments.pause));
-        match scenario {
-            Scenario::Idle => scenario::idle(&bed, &mut report)?,
-            Scenario::Latency => scenario::latency(&mut bed, &arguments, &mut report)?,
-            Scenario::Throughput => scenario::throughput(&mut bed, &arguments, &mut report)?,
-            Scenario::Tls => scenario::tls(&mut bed, &arguments, &mut report)?,
-            Scenario::Durable => scenario::durable(&mut bed, &arguments, &mut report)?,
-            Scenario::Storm => scenario::storm(&mut bed, &arguments, &mut report)?,
-            Scenario::Fanout => scenario::fanout(&mut bed, &arguments, &mut report)?,
-            Scenario::Drain => scenario::drain(&mut bed, &arguments, &mut report)?,
-            Scenario::Failover => scenario::failover(&mut bed, &arguments, &mut report)?,
+fn main() -> ExitCode {
+    let CommandLine { command, compare } = CommandLine::parse();
+    let result = match command.unwrap_or(Command::Compare(compare)) {
+        Command::Compare(arguments) => arguments.run(),
+        Command::Load(arguments) => arguments.run(),
+        Command::Cluster(arguments) => cluster::run(&arguments),
+        Command::Growth(arguments) => growth::run(&arguments),
+    };
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    match error.downcast::<clap::Error>() {
+        Ok(error) => {
+            // Nobody may listen any more.
+            let _ = error.format(&mut CommandLine::command()).print();
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            report::tell(&format!("causeway-bench: {error:#}"));
+            ExitCode::FAILURE
         }
     }
-    report.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn refused(line: &str) -> clap::Error {
+        CommandLine::try_parse_from(line.split(' ')).unwrap_err()
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+        for scenario in catalogue::Scenario::ALL {
+            assert!(HELP.contains(scenario.name()), "{scenario} is in the help");
+        }
+    }
+
+    #[test]
+    fn a_wrong_argument_is_named() {
+        let error = refused("causeway-bench load --scenario S9");
+        assert_eq!(error.kind(), ErrorKind::InvalidValue);
+        assert!(error.to_string().contains("'S9'"));
+        let error = refused("causeway-bench load --scenario S1 --hosts nowhere");
+        assert!(error.to_string().contains("'nowhere'"));
+        let error = refused("causeway-bench load --scenario S1 --seconds 0");
+        assert!(error.to_string().contains("--seconds"));
+        let error = refused("causeway-bench load");
+        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+        let error = refused("causeway-bench load --scenario T5 --tls");
+        assert!(error.to_string().contains("--ca"));
+        let error = refused("causeway-bench --only latency");
+        assert!(error.to_string().contains("'latency'"));
+    }
+
+    #[test]
+    fn without_a_subcommand_it_compares() {
+        let line = CommandLine::try_parse_from(["causeway-bench", "--only", "s5,C1"]).unwrap();
+        assert!(line.command.is_none());
+    }
 }

@@ -16,10 +16,10 @@ use crate::process::{self, Process};
 pub(crate) struct Kind {
     /// The program.
     pub(crate) broker: PathBuf,
-    /// `cluster.database_url`.
-    pub(crate) database_url: String,
-    /// Further `KEY=VALUE`.
+    /// `KEY=VALUE`, besides name and addresses.
     pub(crate) settings: Vec<String>,
+    /// Whether it also listens for TLS.
+    pub(crate) tls: bool,
 }
 
 impl Kind {
@@ -29,6 +29,31 @@ impl Kind {
         kind.settings.extend_from_slice(more);
         kind
     }
+}
+
+/// The program: `given`, or what the environment says, or else the one beside this program.
+///
+/// # Errors
+///
+/// If there is no such file.
+pub(crate) fn program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => default_program()?,
+    };
+    std::fs::canonicalize(&path).with_context(|| format!("no {}: set CAUSEWAY_BIN", path.display()))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one variable of this program, which has no configuration"
+)]
+fn default_program() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("CAUSEWAY_BIN") {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe()?;
+    Ok(own.with_file_name("causeway"))
 }
 
 /// Where nodes make their own CA and certificate, below their folder.
@@ -49,7 +74,7 @@ pub(crate) fn certificate(folder: &Path) -> [PathBuf; 2] {
 pub(crate) struct Node {
     process: Process,
     address: SocketAddr,
-    tls_address: SocketAddr,
+    tls_address: Option<SocketAddr>,
 }
 
 /// A node that may not take clients yet, killed with this value.
@@ -57,6 +82,7 @@ pub(crate) struct Node {
 pub(crate) struct Starting {
     process: Process,
     name: String,
+    tls: bool,
 }
 
 impl Starting {
@@ -64,15 +90,14 @@ impl Starting {
     pub(crate) fn new(kind: &Kind, name: &str, folder: &Path) -> anyhow::Result<Self> {
         let mut command = process::command(&kind.broker, "KILL", None);
         command.current_dir(folder).arg("serve");
+        let tls = if kind.tls { "127.0.0.1:0" } else { "off" };
         let own = [
             format!("node.name={name}"),
-            format!("cluster.database_url={}", kind.database_url),
             "listener.tcp=127.0.0.1:0".to_owned(),
-            "listener.tls=127.0.0.1:0".to_owned(),
+            format!("listener.tls={tls}"),
             "listener.ws=off".to_owned(),
             "http.listen=127.0.0.1:0".to_owned(),
             "log.format=json".to_owned(),
-            "log.level=warn,node::listener=info".to_owned(),
         ];
         for setting in own.iter().chain(&kind.settings) {
             command.args(["--set", setting]);
@@ -80,15 +105,24 @@ impl Starting {
         Ok(Self {
             process: Process::start(command, folder.join(format!("{name}.log")))?,
             name: name.to_owned(),
+            tls: kind.tls,
         })
     }
 
     /// Waits until it takes clients.
     pub(crate) fn ready(self) -> anyhow::Result<Node> {
-        let Self { mut process, name } = self;
+        let Self {
+            mut process,
+            name,
+            tls,
+        } = self;
         let (address, tls_address) = process
             .wait_for(|log| {
-                let (tcp, tls) = (listening(log, "tcp")?, listening(log, "tls")?);
+                let tcp = listening(log, "tcp")?;
+                let tls = match tls {
+                    true => Some(listening(log, "tls")?),
+                    false => None,
+                };
                 is_ready(listening(log, "http")?).then_some((tcp, tls))
             })
             .with_context(|| format!("node {name}"))?;
@@ -111,8 +145,8 @@ impl Node {
         self.address
     }
 
-    /// Where it speaks MQTT over TLS.
-    pub(crate) fn tls_address(&self) -> SocketAddr {
+    /// Where it speaks MQTT over TLS, if it does.
+    pub(crate) fn tls_address(&self) -> Option<SocketAddr> {
         self.tls_address
     }
 

@@ -7,7 +7,11 @@ use bytes::BufMut as _;
 pub(crate) const CONNACK: u8 = 2;
 pub(crate) const PUBLISH: u8 = 3;
 pub(crate) const PUBACK: u8 = 4;
+pub(crate) const PUBREC: u8 = 5;
+pub(crate) const PUBREL: u8 = 6;
+pub(crate) const PUBCOMP: u8 = 7;
 pub(crate) const SUBACK: u8 = 9;
+pub(crate) const PINGRESP: u8 = 13;
 
 /// Bytes of a payload that say who sent it, which one it is, and when.
 const STAMP_BYTES: usize = 16;
@@ -39,6 +43,35 @@ pub(crate) fn connect(client_id: &str, clean_session: bool) -> Vec<u8> {
     out
 }
 
+/// Who a client says it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    pub(crate) user: String,
+    pub(crate) password: Option<String>,
+}
+
+/// Appends a CONNECT with a keep-alive of two minutes.
+pub(crate) fn put_connect(
+    out: &mut Vec<u8>,
+    client_id: &str,
+    clean_session: bool,
+    credentials: Option<&Credentials>,
+) {
+    let password = credentials.and_then(|who| who.password.as_deref());
+    let user = credentials.map(|who| who.user.as_str());
+    let mut flags = u8::from(clean_session) << 1;
+    flags |= u8::from(user.is_some()) << 7 | u8::from(password.is_some()) << 6;
+    let strings = [Some(client_id), user, password];
+    let length: usize = strings.iter().flatten().map(|text| 2 + text.len()).sum();
+    out.put_u8(0x10);
+    put_length(out, 10 + length);
+    put_string(out, "MQTT");
+    out.put_slice(&[4, flags, 0, 120]);
+    for text in strings.into_iter().flatten() {
+        put_string(out, text);
+    }
+}
+
 /// The same with a will of QoS 1 that carries `stamp`.
 pub(crate) fn connect_with_will(
     client_id: &str,
@@ -67,13 +100,42 @@ pub(crate) fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
     out
 }
 
+/// PINGREQ.
+pub(crate) const PINGREQ: [u8; 2] = [0xc0, 0];
+
 /// DISCONNECT.
 pub(crate) const DISCONNECT: [u8; 2] = [0xe0, 0];
 
 /// Appends a PUBACK.
 pub(crate) fn put_puback(out: &mut Vec<u8>, packet_id: u16) {
-    out.put_slice(&[0x40, 2]);
+    put_acknowledgement(out, PUBACK, packet_id);
+}
+
+/// Appends a PUBACK, PUBREC, PUBREL or PUBCOMP.
+pub(crate) fn put_acknowledgement(out: &mut Vec<u8>, kind: u8, packet_id: u16) {
+    let flags = if kind == PUBREL { 2 } else { 0 };
+    out.put_slice(&[kind << 4 | flags, 2]);
     out.put_u16(packet_id);
+}
+
+/// Appends what answers `packet` wherever the answer depends on nothing else: the acknowledgement
+/// of a message by its receiver, PUBREL after PUBREC, and PUBCOMP after PUBREL.
+pub(crate) fn put_answer(out: &mut Vec<u8>, packet: &Packet<'_>) {
+    let packet_id = packet.packet_id().unwrap_or_default();
+    match (packet.kind(), packet.qos()) {
+        (PUBLISH, 1) => put_acknowledgement(out, PUBACK, packet.publish_id().unwrap_or_default()),
+        (PUBLISH, 2) => put_acknowledgement(out, PUBREC, packet.publish_id().unwrap_or_default()),
+        (PUBREC, _) => put_acknowledgement(out, PUBREL, packet_id),
+        (PUBREL, _) => put_acknowledgement(out, PUBCOMP, packet_id),
+        _ => {}
+    }
+}
+
+/// Appends an empty retained message of QoS 0, which removes the one of the topic.
+pub(crate) fn put_removal(out: &mut Vec<u8>, topic: &str) {
+    out.put_u8(0x31);
+    put_length(out, 2 + topic.len());
+    put_string(out, topic);
 }
 
 /// What each payload begins with.
@@ -115,6 +177,19 @@ impl Template {
             tail: vec![b'.'; payload_bytes - STAMP_BYTES],
             qos,
         }
+    }
+
+    /// The same, retained.
+    pub(crate) fn retained(mut self) -> Self {
+        if let Some(first) = self.head.first_mut() {
+            *first |= 1;
+        }
+        self
+    }
+
+    /// Bytes of one message.
+    pub(crate) fn len(&self) -> usize {
+        self.head.len() + usize::from(self.qos > 0) * 2 + STAMP_BYTES + self.tail.len()
     }
 
     /// Appends one message. `packet_id` is used above QoS 0 only.
@@ -181,6 +256,28 @@ impl Packet<'_> {
     /// The packet identifier that the body begins with.
     pub(crate) fn packet_id(&self) -> Option<u16> {
         self.body.first_chunk().copied().map(u16::from_be_bytes)
+    }
+
+    /// Of a PUBLISH.
+    pub(crate) fn qos(&self) -> u8 {
+        self.first >> 1 & 3
+    }
+
+    /// Of a PUBLISH.
+    pub(crate) fn is_retained(&self) -> bool {
+        self.first & 1 != 0
+    }
+
+    /// Whether a CONNACK tells of a session that was there.
+    pub(crate) fn session_is_present(&self) -> bool {
+        self.body.first().is_some_and(|flags| flags & 1 != 0)
+    }
+
+    /// Packet identifier of a PUBLISH above QoS 0.
+    fn publish_id(&self) -> Option<u16> {
+        let (length, rest) = self.body.split_first_chunk()?;
+        let rest = rest.get(usize::from(u16::from_be_bytes(*length))..)?;
+        rest.first_chunk().copied().map(u16::from_be_bytes)
     }
 
     /// Packet identifier (0 with QoS 0) and stamp of a PUBLISH.

@@ -68,7 +68,39 @@ impl Postgres {
 
     /// What `cluster.database_url` needs.
     pub(crate) fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+        self.url_of("postgres")
+    }
+
+    /// Makes an empty database and returns its address.
+    ///
+    /// # Errors
+    ///
+    /// If there is one of that name.
+    pub(crate) fn create(&self, database: &str) -> anyhow::Result<String> {
+        self.execute(&format!("create database {database}"))?;
+        Ok(self.url_of(database))
+    }
+
+    /// Removes a database and ends the connections to it.
+    ///
+    /// # Errors
+    ///
+    /// If there is none of that name.
+    pub(crate) fn remove(&self, database: &str) -> anyhow::Result<()> {
+        self.execute(&format!("drop database {database} with (force)"))
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    fn execute(&self, statement: &str) -> anyhow::Result<()> {
+        let mut command = process::command(programs().join("psql"), "KILL", None);
+        command.args(["--no-psqlrc", "--quiet", "--command", statement]);
+        let output = command.arg(self.url()).output()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "{statement}: {}", text.trim_end());
+        Ok(())
     }
 
     /// The process all others of it descend from.

@@ -38,6 +38,11 @@ impl Trust {
         Ok(Self(Arc::new(config)))
     }
 
+    /// What makes a session.
+    pub(crate) fn config(&self) -> &Arc<ClientConfig> {
+        &self.0
+    }
+
     /// The plain end of a new TLS connection to `address`.
     pub(crate) fn connect(
         &self,

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::Arguments;
 use crate::{
     cpu::Meter,
-    node::{Kind, Node},
+    node::{self, Kind, Node},
     postgres::Postgres,
     scratch::Scratch,
 };
@@ -16,23 +16,27 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Ground {
     kind: Kind,
+    database_url: String,
     postgres: Postgres,
     scratch: Scratch,
 }
 
 impl Ground {
     pub(super) fn start(arguments: &Arguments) -> anyhow::Result<Self> {
-        let broker = std::fs::canonicalize(&arguments.broker)
-            .with_context(|| format!("no {}", arguments.broker.display()))?;
+        let broker = node::program(arguments.broker.as_deref())?;
         let scratch = Scratch::new()?;
         let postgres = Postgres::start(scratch.path(), &arguments.postgres_set)?;
+        let database_url = postgres.url();
+        let mut settings = vec![format!("cluster.database_url={database_url}")];
+        settings.extend_from_slice(&arguments.set);
         let kind = Kind {
             broker,
-            database_url: postgres.url(),
-            settings: arguments.set.clone(),
+            settings,
+            tls: false,
         };
         Ok(Self {
             kind,
+            database_url,
             postgres,
             scratch,
         })
@@ -53,7 +57,7 @@ impl Ground {
 
     /// Where somebody who looks on can ask the database.
     pub(super) fn database_url(&self) -> &str {
-        &self.kind.database_url
+        &self.database_url
     }
 }
 

@@ -20,9 +20,9 @@ use crate::report::Report;
 /// Measures one node, or a cluster, with much of everything.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The program under test.
+    /// The program under test [default: CAUSEWAY_BIN, or causeway beside this program].
     #[arg(long)]
-    broker: PathBuf,
+    broker: Option<PathBuf>,
     /// KEY=VALUE for each node; may be repeated.
     #[arg(long)]
     set: Vec<String>,
@@ -46,12 +46,18 @@ enum Scenario {
 }
 
 /// Runs the scenario that was asked for.
-pub(crate) fn run(arguments: &Arguments, report: &mut Report) -> anyhow::Result<()> {
+///
+/// # Errors
+///
+/// If a server does not start, or a scenario cannot be run.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut ground = ground::Ground::start(arguments)?;
+    let mut report = Report::default();
     match &arguments.scenario {
-        Scenario::Matching(own) => matching::run(own, &mut ground, report),
-        Scenario::Subscriptions(own) => subscriptions::run(own, &mut ground, report),
-        Scenario::Retained(own) => retained::run(own, &mut ground, report),
-        Scenario::Reconnect(own) => reconnect::run(own, &mut ground, report),
+        Scenario::Matching(own) => matching::run(own, &mut ground, &mut report)?,
+        Scenario::Subscriptions(own) => subscriptions::run(own, &mut ground, &mut report)?,
+        Scenario::Retained(own) => retained::run(own, &mut ground, &mut report)?,
+        Scenario::Reconnect(own) => reconnect::run(own, &mut ground, &mut report)?,
     }
+    report.finish()
 }

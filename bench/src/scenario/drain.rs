@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::{PAYLOAD_BYTES, rows};
 use crate::{
-    Arguments,
     bed::{Bed, Place},
     client::block_on,
+    cluster::Arguments,
     cpu::Usage,
     drain::{self, Outcome, Plan},
     report::{Figures, Report, Table},

@@ -4,9 +4,9 @@ use std::{thread, time::Duration};
 
 use super::{PAYLOAD_BYTES, rows};
 use crate::{
-    Arguments,
     bed::Bed,
     client::block_on,
+    cluster::Arguments,
     cpu::Reading,
     failover::{self, Outcome, Plan},
     report::{Figures, Report, Table},

@@ -2,8 +2,8 @@
 
 use super::{PUBLISHERS, Rounds, WINDOW, plan, rows};
 use crate::{
-    Arguments,
     bed::{Bed, Place},
+    cluster::Arguments,
     load::Plan,
     report::{Figures, Report, Table},
 };

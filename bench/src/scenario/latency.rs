@@ -2,8 +2,8 @@
 
 use super::{Rounds, plan, rows};
 use crate::{
-    Arguments,
     bed::{Bed, Place},
+    cluster::Arguments,
     report::{Report, Table},
 };
 

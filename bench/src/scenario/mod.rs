@@ -13,8 +13,8 @@ mod tls;
 use std::time::Duration;
 
 use crate::{
-    Arguments,
     bed::{Bed, Place},
+    cluster::Arguments,
     cpu::Usage,
     load::{self, Outcome, Plan},
     report::{Figures, Report},
@@ -104,6 +104,7 @@ fn figures(outcome: &Outcome) -> Figures {
         database,
         generator,
         others,
+        ..
     } = outcome.usage;
     let each = |cpu_seconds: f64| {
         let messages = outcome.delivered;

@@ -4,8 +4,8 @@ use std::{thread, time::Duration};
 
 use super::rows;
 use crate::{
-    Arguments,
     bed::Bed,
+    cluster::Arguments,
     report::{Figures, Report, Table},
     storm,
 };
