@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, pki_types::ServerName};
 use socket2::{Domain, Socket, Type};
 
@@ -51,6 +52,9 @@ impl Link {
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         if let Some(from) = from {
+            // The port is chosen when it is known where to: what is left of an earlier broker's connections
+            // does not stand in the way.
+            setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
             socket.bind(&SocketAddr::new(from, 0).into())?;
         }
         match socket.connect(&to.into()) {

@@ -115,6 +115,9 @@ impl Writer {
     }
 
     async fn expire(&mut self, most: usize) -> Result<Vec<Ended>, StoreError> {
+        if !session::has_expired(self.link.connection().await?).await? {
+            return Ok(Vec::new());
+        }
         let mut tx = self.link.begin().await?;
         let ended = session::expire(&mut tx, most).await?;
         tx.commit().await?;
@@ -122,6 +125,16 @@ impl Writer {
             self.fleeting.unstore(client_id);
         }
         Ok(ended)
+    }
+
+    async fn due_wills(&mut self, node: NodeId, most: usize) -> Result<Vec<DueWill>, StoreError> {
+        if !will::is_due(self.link.connection().await?).await? {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.link.begin().await?;
+        let due = will::take(&mut tx, node, most).await?;
+        tx.commit().await?;
+        Ok(due)
     }
 
     async fn owned(&mut self, node: NodeId, clients: &[String]) -> Result<Vec<String>, StoreError> {
@@ -318,7 +331,9 @@ impl Store for Sqlite {
     }
 
     async fn due_wills(&self, node: NodeId, limit: usize) -> Result<Vec<DueWill>, StoreError> {
-        write!(self, c => will::take(&mut c, node, limit))
+        let mut writer = self.writer.lock().await;
+        let result = writer.due_wills(node, limit).await;
+        writer.link.settle(result).await
     }
 
     async fn sweep(&self) -> Result<u64, StoreError> {

@@ -220,6 +220,16 @@ pub(super) async fn let_go(c: &mut SqliteConnection, owner: NodeId) -> Result<()
     Ok(())
 }
 
+/// Whether [`expire`] would find one. To look is cheaper than to begin a transaction.
+pub(super) async fn has_expired(c: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(FIND_EXPIRED)
+        .bind(now())
+        .bind(limit(1))
+        .fetch_all(c)
+        .await?;
+    Ok(!rows.is_empty())
+}
+
 /// See [`Store::expire`](crate::Store::expire).
 pub(super) async fn expire(
     c: &mut SqliteConnection,

@@ -46,6 +46,9 @@ const LET_GO: &str = "
                    and s.epoch = will.epoch), 0)
      where node = ?1 and due_at is null";
 
+/// `?1` now. Relies on `will_due_at`.
+const IS_DUE: &str = "select exists (select 1 from will where due_at <= ?1)";
+
 /// `?1` node, `?2` now, `?3` limit. Relies on `will_due_at`.
 const TAKE: &str = "
     update will set taken_by = ?1
@@ -157,6 +160,11 @@ pub(super) async fn delete(c: &mut SqliteConnection, will: &WillKey) -> Result<(
 }
 
 /// See [`Store::due_wills`](crate::Store::due_wills).
+/// Whether [`take`] would find one. To look is cheaper than to begin a transaction.
+pub(super) async fn is_due(c: &mut SqliteConnection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(IS_DUE).bind(now()).fetch_one(c).await?)
+}
+
 pub(super) async fn take(
     c: &mut SqliteConnection,
     node: NodeId,

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::{
-    Connection, authentication, debt::Debt, layers, opening, proxy, stream::Stream,
+    Connection, authentication, debt::Debt, layers, opening, proxy, rhythm::Rhythm, stream::Stream,
     throttle::Throttle, transport::Transport,
 };
 use crate::{
@@ -129,6 +129,7 @@ where
         transport,
         written: 0,
         debt: Debt::new(rooms.config.mqtt.acknowledge_timeout),
+        rhythm: Rhythm::new(Instant::now()),
         throttle: Throttle::new(&rooms.config.mqtt, Instant::now()),
         rooms,
         peer,

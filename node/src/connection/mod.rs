@@ -11,6 +11,7 @@ mod ending;
 mod layers;
 mod opening;
 mod proxy;
+mod rhythm;
 mod spare;
 mod stream;
 mod throttle;
@@ -34,6 +35,7 @@ use self::{
     alarm::Alarm,
     debt::Debt,
     ending::End,
+    rhythm::Rhythm,
     stream::Stream,
     throttle::Throttle,
     transport::{Exchange, Transport},
@@ -113,6 +115,7 @@ struct Connection<S> {
     /// What had been written when it was last looked at.
     written: u64,
     debt: Debt,
+    rhythm: Rhythm,
     /// If there is a limit.
     throttle: Option<Box<Throttle>>,
 }
@@ -148,7 +151,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     Control::Poke | Control::Withdraw(_) => {}
                 }
             }
-            handle::deliver(&mut cx, has_news);
+            let sent = handle::deliver(&mut cx, has_news);
+            if has_news {
+                self.rhythm.take(sent);
+            }
             cx.session.count(&self.rooms.metrics.traffic);
             handle::ask_for_page(&self.rooms, &mut self.session);
             if let Some(end) = self.wait(&mut alarm).await {
@@ -216,9 +222,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Err(error) => Some(self.lost(&error)),
             },
             () = self.session.outbox.changed() => {
-                // Who has woken us has not done with what it read, and others have read something too:
-                // what they have for the client goes out in one write.
-                tokio::task::yield_now().await;
+                if self.rhythm.wake(Instant::now()) {
+                    // Others who are ready may have more for the client: it goes out in one write.
+                    tokio::task::yield_now().await;
+                }
                 None
             }
             changed = self.progress.changed(), if awaits_commit => {

@@ -36,8 +36,10 @@ const BUSY: usize = 8;
 const TURN: usize = 8;
 /// Topics of all publishers of the other nodes whose matches are kept.
 const TOPICS: usize = 4096;
-/// Consumed frames are deleted this often.
+/// Consumed frames are deleted this often, and their sources told, which keep them until then.
 const CLEAN: Duration = Duration::from_millis(200);
+/// Or when there are so many, 8 MB of them.
+const CLEAN_FRAMES: usize = 1000;
 
 /// Frames that were lost in a crash of the database are written again within this time.
 const GAP: Duration = Duration::from_secs(15);
@@ -60,7 +62,8 @@ pub(crate) struct Feed {
     finished: AHashSet<NodeId>,
     topics: TopicCache,
     cleaned: Instant,
-    is_dirty: bool,
+    /// Frames consumed and not deleted.
+    consumed: usize,
     /// Sources that have not been told how far they are applied.
     unconfirmed: AHashSet<NodeId>,
     /// Where the next message comes from; in the same frame.
@@ -86,7 +89,7 @@ impl Feed {
             finished: AHashSet::new(),
             topics: TopicCache::with_capacity(TOPICS),
             cleaned: Instant::now(),
-            is_dirty: false,
+            consumed: 0,
             unconfirmed: AHashSet::new(),
             sender: None,
             gap_since: None,
@@ -251,7 +254,7 @@ impl Feed {
             return;
         }
         *cursor = frame.sequence;
-        self.is_dirty = true;
+        self.consumed += 1;
         if self.finished.contains(&frame.source) {
             return;
         }
@@ -288,11 +291,12 @@ impl Feed {
 
     /// Up to where consumed frames are to be deleted now, if it is time; in bulk.
     fn start_clean(&mut self) -> Option<Vec<Cursor>> {
-        if !self.is_dirty || self.cleaned.elapsed() < CLEAN {
+        let is_due = self.consumed >= CLEAN_FRAMES || self.cleaned.elapsed() >= CLEAN;
+        if self.consumed == 0 || !is_due {
             return None;
         }
         self.cleaned = Instant::now();
-        self.is_dirty = false;
+        self.consumed = 0;
         for source in self.unconfirmed.drain() {
             if let Some(sequence) = self.cursors.get(&source) {
                 let event = Event::Applied(*sequence);
@@ -304,7 +308,7 @@ impl Feed {
 
     fn end_clean(&mut self, result: Result<(), StoreError>) {
         if let Err(error) = result {
-            self.is_dirty = true;
+            self.consumed = self.consumed.max(1);
             warn!(error = %chain(&error), "consumed frames not deleted, will repeat");
         }
     }

@@ -9,7 +9,6 @@ use std::{
     },
 };
 
-use ahash::AHashSet;
 use ibc::{Claim, Claimed, Detached, NewWill, WillFate};
 use mqtt::{
     ConnAck, ConnAckProperties, Connect, Packet, PacketId, ProtocolVersion, Qos, ReasonCode, Str,
@@ -31,7 +30,7 @@ use crate::{
     delivery::{Control, Outbox, Publication, QueueLimits},
     retain,
     router::{Attachment, TopicCache},
-    session::{Found, InboundAliases, OutboundAliases, Session, Window, WindowLimits},
+    session::{Found, InboundAliases, OutboundAliases, PacketIds, Session, Window, WindowLimits},
     telemetry::{LimitsMet, Tally},
 };
 
@@ -147,7 +146,7 @@ pub(crate) async fn connect(
         .properties
         .receive_maximum
         .map_or(u16::MAX, u16::from);
-    let received: AHashSet<PacketId> = claimed
+    let received: PacketIds = claimed
         .kept
         .received
         .iter()
@@ -168,7 +167,7 @@ pub(crate) async fn connect(
             bytes: limits.bytes,
         }),
         received_before: received.clone(),
-        forwarded: AHashSet::new(),
+        forwarded: PacketIds::default(),
         received,
         owed: VecDeque::new(),
         unacknowledged: 0,

@@ -22,10 +22,11 @@ const ROUND: usize = 256;
 const RETAINED: usize = 32;
 
 /// Writes what waits for the client, as far as there is room. Without `has_news` in the mailbox there is
-/// only what was left the last time.
-pub(crate) fn deliver(cx: &mut Context<'_>, has_news: bool) {
+/// only what was left the last time. Returns how many messages were taken out.
+pub(crate) fn deliver(cx: &mut Context<'_>, has_news: bool) -> usize {
+    let mut taken = 0;
     if !has_news && !cx.session.has_backlog && cx.session.retained.is_empty() {
-        return;
+        return taken;
     }
     cx.session.has_backlog = true;
     let mut round = Vec::new();
@@ -33,19 +34,21 @@ pub(crate) fn deliver(cx: &mut Context<'_>, has_news: bool) {
         while let Some(delivery) = next_retained(cx) {
             send(cx, delivery);
             if cx.output.len() >= HIGH_WATER {
-                return;
+                return taken;
             }
         }
         let room = cx.session.window.room();
         let is_more = cx.session.outbox.take(room, ROUND, &mut round);
         if round.is_empty() {
             cx.session.has_backlog = is_more;
-            return;
+            return taken;
         }
+        taken += round.len();
         for delivery in round.drain(..) {
             send(cx, delivery);
         }
     }
+    taken
 }
 
 /// The next retained message that a SUBSCRIBE has found, if there is room for it in the window.

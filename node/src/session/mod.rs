@@ -8,9 +8,13 @@ mod aliases;
 mod registry;
 mod window;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    hash::BuildHasherDefault,
+    sync::Arc,
+};
 
-use ahash::AHashSet;
+use ahash::AHasher;
 use ibc::{Epoch, SessionId};
 use mqtt::{PacketId, PacketType, ProtocolVersion, Qos, ReasonCode, Str};
 
@@ -26,6 +30,12 @@ use crate::{
     router::TopicCache,
     telemetry::{Limit, LimitsMet, Tally, Traffic},
 };
+
+/// Packet identifiers. They have 16 bits, so a client that chooses them badly gains nothing, and a table
+/// needs no secret of its own.
+pub(crate) type PacketIds = HashSet<PacketId, BuildHasherDefault<AHasher>>;
+/// What belongs to packet identifiers.
+pub(crate) type ByPacketId<T> = HashMap<PacketId, T, BuildHasherDefault<AHasher>>;
 
 /// A client that is connected here.
 pub(crate) struct Session {
@@ -44,12 +54,12 @@ pub(crate) struct Session {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) window: Window,
     /// QoS 2 packet identifiers received and not released [MQTT-4.3.3-10].
-    pub(crate) received: AHashSet<PacketId>,
+    pub(crate) received: PacketIds,
     /// Those of them that came on an earlier connection; they do not count against our Receive
     /// Maximum, which begins anew with each connection (section 4.9).
-    pub(crate) received_before: AHashSet<PacketId>,
+    pub(crate) received_before: PacketIds,
     /// Those of them whose messages went to other nodes, which remember them until they are released.
-    pub(crate) forwarded: AHashSet<PacketId>,
+    pub(crate) forwarded: PacketIds,
     /// What is owed to the client as soon as something is committed, in order [MQTT-4.6.0-2].
     pub(crate) owed: VecDeque<(Ticket, Owed)>,
     /// QoS 1 PUBLISH packets whose PUBACK is owed.

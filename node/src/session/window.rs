@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, hash_map::Entry};
 
-use ahash::{AHashMap, AHashSet};
 use ibc::EntryId;
 use mqtt::PacketId;
 
+use super::{ByPacketId, PacketIds};
 use crate::delivery::Delivery;
 
 /// Where a message on its way stands.
@@ -43,9 +43,9 @@ pub(crate) struct Window {
     bytes: usize,
     next: u16,
     order: u64,
-    in_flight: AHashMap<PacketId, InFlight>,
+    in_flight: ByPacketId<InFlight>,
     /// Identifiers of messages that were sent on an earlier connection and still wait here.
-    reserved: AHashSet<PacketId>,
+    reserved: PacketIds,
 }
 
 impl Window {
@@ -55,8 +55,8 @@ impl Window {
             bytes: 0,
             next: 1,
             order: 0,
-            in_flight: AHashMap::new(),
-            reserved: AHashSet::new(),
+            in_flight: ByPacketId::default(),
+            reserved: PacketIds::default(),
         }
     }
 
