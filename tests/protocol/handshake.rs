@@ -3,7 +3,7 @@
 use harness::{Client, MessageExt as _, Session, Site, everywhere, message};
 use mqtt::{Ack, Packet, PacketId, ProtocolVersion, Publish, Qos, ReasonCode};
 
-use crate::VERSIONS;
+use crate::{Raw, VERSIONS, wire};
 
 /// A subscriber with a session that stays, and nothing acknowledged by itself.
 async fn manual(site: &Site, version: ProtocolVersion, session: Session) -> Client {
@@ -132,6 +132,26 @@ everywhere! {
         assert!(matches!(publisher.packet().await, Some(Packet::PubRec(_))));
         publisher.send(&Packet::PubRel(ack(packet_id))).await;
         assert_eq!(subscriber.recv().await.message.text(), "once");
+    }
+
+    /// What is stored already is acknowledged at once, also behind what was never to be stored.
+    /// [MQTT-4.3.3-10] [MQTT-4.6.0-2]
+    async fn a_repeated_qos_2_publish_behind_one_of_qos_1_is_acknowledged(site) {
+        let version = ProtocolVersion::V3_1_1;
+        let topic = wire::field(b"nobody");
+        let publish = |first_byte: u8, packet_id: u8| {
+            wire::frame(first_byte, &[&topic, &[0, packet_id], b"x"])
+        };
+        let mut raw = Raw::connect(site.address()).await;
+        raw.send(&wire::connect(version, 0, &wire::field(b"publisher"))).await;
+        assert_eq!(raw.packet().await[0], 0x20);
+        for _ in 0..3 {
+            raw.send(&publish(0x34, 1)).await;
+            assert_eq!(raw.packet().await, [0x50, 2, 0, 1]);
+            raw.send(&[publish(0x32, 2), publish(0x3c, 1)].concat()).await;
+            assert_eq!(raw.packet().await, [0x40, 2, 0, 2]);
+            assert_eq!(raw.packet().await, [0x50, 2, 0, 1]);
+        }
     }
 
     /// The same over a reconnect: the server remembers the identifier with the session.

@@ -168,12 +168,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    /// How far the database is. It is not asked for what waits for nothing.
+    /// How far the database is. Where nothing waits for it, it is not asked.
     fn committed(&mut self) -> Ticket {
-        match self.session.owed_first() {
-            Some(ticket) if ticket != Ticket::default() => *self.progress.borrow_and_update(),
-            Some(_) | None => Ticket::default(),
+        let nothing = Ticket::default();
+        let mut tickets = self.session.owed.iter().map(|(ticket, _)| *ticket);
+        if tickets.all(|ticket| ticket == nothing) {
+            return nothing;
         }
+        *self.progress.borrow_and_update()
     }
 
     /// Waits until something is due; bytes are exchanged meanwhile.
