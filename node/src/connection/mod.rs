@@ -184,8 +184,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let stake = self.session.stake();
         let has_room = self.rooms.cluster.has_room(stake);
         let pause = self.pause();
-        if self.has_unread && pause.is_none() {
-            // The pause is over already, and no byte may come that would wake us.
+        if self.has_unread && pause.is_none() && self.transport.output.is_empty() {
+            // No byte may come that would wake us.
             return None;
         }
         let is_full = self.transport.output.len() >= HIGH_WATER;
@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 let done = handle::reauthenticated(&mut cx, step);
                 done.err().map(|reject| self.reject(&reject))
             }
-            exchange = self.transport.exchange(may_read, is_full) => match exchange {
+            exchange = self.transport.exchange(may_read, is_full || self.has_unread) => match exchange {
                 Ok(Exchange::Moved) => None,
                 Ok(Exchange::Closed) => Some(End::Silent),
                 Err(error) => Some(self.lost(&error)),

@@ -22,7 +22,11 @@ pub(super) fn put(mut buffer: BytesMut) {
     buffer.clear();
     // What was written has moved its beginning.
     if !buffer.try_reclaim(KEPT + 1) && buffer.try_reclaim(1) {
-        SPARE.set(buffer);
+        SPARE.with_borrow_mut(|spare| {
+            if buffer.capacity() > spare.capacity() {
+                *spare = buffer;
+            }
+        });
     }
 }
 
@@ -46,5 +50,8 @@ mod tests {
         assert_eq!(buffer.as_ptr(), memory);
         put(BytesMut::with_capacity(2 * KEPT));
         assert_eq!(take().capacity(), 0);
+        put(BytesMut::with_capacity(2000));
+        put(BytesMut::with_capacity(10));
+        assert!(take().capacity() >= 2000, "the larger one is kept");
     }
 }

@@ -23,7 +23,7 @@ impl Subscription {
         Self {
             subscriber: Arc::clone(subscriber),
             options: stored.options,
-            // 0 is none [MQTT-3.8.2.1.2].
+            // 0 is none (section 3.8.2.1.2).
             identifier: stored.identifier.and_then(NonZeroU32::new),
         }
     }
