@@ -1,6 +1,8 @@
 //! G4: order per publisher, topic and QoS, also when the publisher moves to another node.
 
-use harness::{Cluster, Session, TestNode, message};
+use std::time::Duration;
+
+use harness::{Client, Cluster, Session, TestNode, message};
 use mqtt::Qos;
 
 use crate::load::{Listener, Seen};
@@ -100,11 +102,29 @@ fn number(node: &TestNode) -> u64 {
     number.parse().unwrap()
 }
 
+/// How long a node may be paused.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// Three nodes that have been members for a lease: before, they would not bury anybody.
+async fn old_cluster() -> Cluster {
+    let cluster = Cluster::start_with(3, &["cluster.lease=10s"]).await;
+    tokio::time::sleep(LEASE).await;
+    cluster
+}
+
+/// Waits until `node` has buried the one that was killed, because somebody waits for its answer: long
+/// before the lease of the one that is paused is over.
+async fn is_buried(node: &TestNode, mut onlooker: Client) {
+    let waiting = tokio::spawn(async move { onlooker.subscribe("other", Qos::AtMostOnce).await });
+    node.logs(&["node is dead, its clients were let go"]).await;
+    waiting.abort();
+}
+
 /// The publisher's node dies, and it goes on at another one; a third one has not heard of either, and
 /// then hears both in this order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_lags_hears_a_publisher_in_order_when_a_node_died() {
-    let mut cluster = Cluster::start_with(3, &["cluster.lease=10s"]).await;
+    let mut cluster = old_cluster().await;
     let mut subscriber = cluster.client(2, "subscriber").await;
     subscriber.subscribe("t", Qos::AtLeastOnce).await;
     let listener = Listener::start(subscriber, Seen::default());
@@ -113,12 +133,11 @@ async fn a_node_that_lags_hears_a_publisher_in_order_when_a_node_died() {
         _ => (1, 0),
     };
     let mut publisher = cluster.client(one, "mover").await;
+    let onlooker = cluster.client(other, "onlooker").await;
     cluster.nodes[2].pause();
     publisher.publish("t", "p:0", Qos::AtLeastOnce).await;
     cluster.nodes[one].kill();
-    cluster.nodes[other]
-        .logs(&["node is dead, its clients were let go"])
-        .await;
+    is_buried(&cluster.nodes[other], onlooker).await;
     let mut publisher = cluster.client(other, "mover").await;
     publisher.publish("t", "p:1", Qos::AtLeastOnce).await;
     cluster.nodes[2].resume();
@@ -131,7 +150,7 @@ async fn a_node_that_lags_hears_a_publisher_in_order_when_a_node_died() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_comes_to_a_node_that_lags_keeps_its_order() {
     for expiry in [0, 1000] {
-        let mut cluster = Cluster::start_with(3, &["cluster.lease=10s"]).await;
+        let mut cluster = old_cluster().await;
         let mut subscriber = cluster.client(1, "subscriber").await;
         subscriber.subscribe("t", Qos::AtLeastOnce).await;
         let listener = Listener::start(subscriber, Seen::default());
@@ -139,6 +158,7 @@ async fn a_publisher_that_comes_to_a_node_that_lags_keeps_its_order() {
         idle.subscribe("backlog", Qos::AtMostOnce).await;
         let builder = cluster.builder(0, "mover").persistent(expiry);
         let mut publisher = builder.connect().await;
+        let onlooker = cluster.client(2, "onlooker").await;
         cluster.nodes[1].pause();
         for _ in 0..1500 {
             let message = message("backlog", "-".repeat(7000), Qos::AtLeastOnce);
@@ -147,9 +167,7 @@ async fn a_publisher_that_comes_to_a_node_that_lags_keeps_its_order() {
         publisher.settle().await;
         publisher.publish("t", "p:0", Qos::AtLeastOnce).await;
         cluster.nodes[0].kill();
-        cluster.nodes[2]
-            .logs(&["node is dead, its clients were let go"])
-            .await;
+        is_buried(&cluster.nodes[2], onlooker).await;
         let builder = cluster
             .builder(1, "mover")
             .persistent(expiry)
