@@ -9,6 +9,7 @@ use crate::{
     cpu::Meter,
     node::{self, Kind, Node},
     postgres::Postgres,
+    report::Report,
     scratch::Scratch,
 };
 
@@ -49,15 +50,22 @@ impl Ground {
         Ok((node, begin.elapsed()))
     }
 
+    /// Starts two nodes, and tells an onlooker where to look.
+    pub(super) fn pair(&self, report: &mut Report) -> anyhow::Result<[Node; 2]> {
+        let ((a, _), (b, _)) = (self.node("a")?, self.node("b")?);
+        report.progress(&format!(
+            "{}: {} {}",
+            self.database_url,
+            a.process(),
+            b.process()
+        ));
+        Ok([a, b])
+    }
+
     /// Reads what `nodes` and Postgres cost.
     pub(super) fn meter(&self, nodes: &[&Node]) -> Meter {
         let brokers = nodes.iter().map(|node| node.process()).collect();
         Meter::new(brokers, Some(self.postgres.process()))
-    }
-
-    /// Where somebody who looks on can ask the database.
-    pub(super) fn database_url(&self) -> &str {
-        &self.database_url
     }
 }
 

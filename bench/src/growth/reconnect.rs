@@ -50,21 +50,8 @@ pub(super) fn run(
     ground: &mut Ground,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (a, _) = ground.node("a")?;
-    let (b, _) = ground.node("b")?;
-    report.progress(&format!(
-        "{}: {} {}",
-        ground.database_url(),
-        a.process(),
-        b.process()
-    ));
-    let crowd = Crowd {
-        name: "growth",
-        at: a.address(),
-        sessions: arguments.sessions,
-        filters: arguments.filters,
-        clean: false,
-    };
+    let [a, b] = ground.pair(report)?;
+    let crowd = Crowd::persistent(a.address(), arguments.sessions, arguments.filters);
     block_on(crowd.arrive())?;
     let meter = ground.meter(&[&a, &b]);
     let before_bytes = resident_bytes(&a)? + resident_bytes(&b)?;

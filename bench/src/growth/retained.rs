@@ -41,8 +41,7 @@ pub(super) fn run(
     ground: &mut Ground,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (a, _) = ground.node("a")?;
-    let (b, _) = ground.node("b")?;
+    let [a, b] = ground.pair(report)?;
     let meter = ground.meter(&[&a, &b]);
     let [empty_a, empty_b] = [resident_bytes(&a)?, resident_bytes(&b)?];
     let count = f64::from(arguments.topics);

@@ -43,27 +43,14 @@ pub(super) fn run(
     ground: &mut Ground,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let (a, _) = ground.node("a")?;
-    let (b, _) = ground.node("b")?;
-    report.progress(&format!(
-        "{}: {} {}",
-        ground.database_url(),
-        a.process(),
-        b.process()
-    ));
+    let [a, b] = ground.pair(report)?;
     let empty = [resident_bytes(&a)?, resident_bytes(&b)?];
     let count = f64::from(arguments.sessions) * f64::from(arguments.filters);
     let per_subscription = |node: &Node, before: u64| -> anyhow::Result<f64> {
         Ok((resident_bytes(node)? as f64 - before as f64) / count)
     };
 
-    let crowd = Crowd {
-        name: "growth",
-        at: a.address(),
-        sessions: arguments.sessions,
-        filters: arguments.filters,
-        clean: false,
-    };
+    let crowd = Crowd::persistent(a.address(), arguments.sessions, arguments.filters);
     let meter = ground.meter(&[&a, &b]);
     let (begin, before) = (Instant::now(), meter.read());
     block_on(crowd.arrive())?;

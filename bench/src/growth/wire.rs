@@ -86,6 +86,17 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
+    /// `sessions` that outlive their connections, with `filters` each.
+    pub(super) const fn persistent(at: SocketAddr, sessions: u32, filters: u32) -> Self {
+        Self {
+            name: "growth",
+            at,
+            sessions,
+            filters,
+            clean: false,
+        }
+    }
+
     pub(super) fn client_id(&self, number: u32) -> String {
         format!("{}-{number}", self.name)
     }

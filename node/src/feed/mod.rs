@@ -151,6 +151,7 @@ impl Feed {
     async fn read(&mut self, forward: &dyn Forward) {
         let rooms = Arc::clone(&self.rooms);
         let (node, hearing) = (rooms.cluster.node, &rooms.cluster.hearing);
+        let answer = |number: Option<u64>| number.into_iter().for_each(|it| hearing.answer(it));
         let mut asked = hearing.asked();
         let mut next = forward.read(node, &self.cursors(), FRAMES).await;
         loop {
@@ -166,16 +167,12 @@ impl Feed {
             let is_all = !is_cut && self.gap_since.is_none();
             let answered = is_all.then_some(asked);
             if page.is_empty() {
-                if let Some(number) = answered {
-                    hearing.answer(number);
-                }
+                answer(answered);
                 return;
             }
             if is_all && page.len() < BUSY {
                 self.page(page).await;
-                if let Some(number) = answered {
-                    hearing.answer(number);
-                }
+                answer(answered);
                 return;
             }
             let ahead = self.cursors_after(&page);
@@ -187,9 +184,7 @@ impl Feed {
                 self.page(page),
             );
             self.end_clean(cleaned);
-            if let Some(number) = answered {
-                hearing.answer(number);
-            }
+            answer(answered);
             next = read;
         }
     }

@@ -6,6 +6,7 @@
 
 mod crowd;
 mod filters;
+mod groups;
 mod landed;
 mod peers;
 mod place;
