@@ -6,6 +6,7 @@ use super::{
     Broker, PATIENCE, PER_SOURCE, Problems, allow_files, at,
     engine::{Engine, Handler},
     source,
+    standstill::Standstill,
 };
 use crate::{
     histogram::Histogram,
@@ -97,8 +98,7 @@ impl Idle {
 
     fn connect(&self, run: &mut Run<'_>, engine: &mut Engine) -> anyhow::Result<()> {
         let hosts = &run.broker.connect_at;
-        let patience = PATIENCE.as_nanos() as u64;
-        let (mut next, mut seen, mut moved_at) = (0, 0, engine.now());
+        let (mut next, mut standstill) = (0, Standstill::new(engine.now()));
         while run.up < self.connections {
             while next < self.connections && next - run.up < self.parallel {
                 let from = source(hosts, next / hosts.len().max(1));
@@ -109,11 +109,8 @@ impl Idle {
             }
             engine.poll(50_000_000, run)?;
             run.problems.none()?;
-            if run.up != seen {
-                (seen, moved_at) = (run.up, engine.now());
-            }
             anyhow::ensure!(
-                engine.now() - moved_at < patience,
+                standstill.lasts(run.up as u64, engine.now()) < PATIENCE,
                 "only {} of {} connections came up",
                 run.up,
                 self.connections

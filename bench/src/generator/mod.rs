@@ -13,6 +13,7 @@ mod link;
 mod offline;
 mod retained;
 mod sender;
+mod standstill;
 mod traffic;
 
 use std::{

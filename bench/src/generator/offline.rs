@@ -7,6 +7,7 @@ use super::{
     engine::{Engine, Handler},
     ledger::{Every, Verdict},
     sender::Sender,
+    standstill::Standstill,
 };
 use crate::{
     cpu::Usage,
@@ -186,8 +187,7 @@ impl<'a> Run<'a> {
         // Publisher i serves the sessions i, i + publishers, ..., one message to each in turn.
         let step = self.senders.len().max(1);
         let mut progress: Vec<(usize, u32)> = (0..step).map(|first| (first, 0)).collect();
-        let patience = PATIENCE.as_nanos() as u64;
-        let (mut last, mut moved_at) = (0, engine.now());
+        let mut standstill = Standstill::new(engine.now());
         loop {
             for (sender, (session, number)) in self.senders.iter_mut().zip(&mut progress) {
                 let (place, now) = (sender.place, engine.now());
@@ -217,24 +217,17 @@ impl<'a> Run<'a> {
             if sent >= self.wanted() && waiting == 0 {
                 return Ok(());
             }
-            if sent + waiting != last {
-                (last, moved_at) = (sent + waiting, engine.now());
-            }
-            anyhow::ensure!(
-                engine.now() - moved_at < patience,
-                "publishing stands still"
-            );
+            let still = standstill.lasts(sent + waiting, engine.now());
+            anyhow::ensure!(still < PATIENCE, "publishing stands still");
             engine.poll(5_000_000, self)?;
         }
     }
 
     fn drain(&mut self, engine: &mut Engine) -> anyhow::Result<()> {
-        let (mut last, mut moved_at) = (0, engine.now());
+        let mut standstill = Standstill::new(engine.now());
         while self.arrived < self.wanted() {
             engine.poll(20_000_000, self)?;
-            if self.arrived + self.repeated != last {
-                (last, moved_at) = (self.arrived + self.repeated, engine.now());
-            } else if engine.now() - moved_at > DRAIN.as_nanos() as u64 {
+            if standstill.lasts(self.arrived + self.repeated, engine.now()) > DRAIN {
                 break;
             }
         }

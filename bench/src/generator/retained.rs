@@ -7,6 +7,7 @@ use super::{
     engine::{Engine, Handler},
     ledger::mark,
     sender::Sender,
+    standstill::Standstill,
 };
 use crate::{
     cpu::Usage,
@@ -135,8 +136,7 @@ impl Run<'_> {
     fn publish(&mut self, engine: &mut Engine) -> anyhow::Result<()> {
         let step = self.senders.len().max(1);
         let mut next: Vec<usize> = (0..step).collect();
-        let patience = PATIENCE.as_nanos() as u64;
-        let (mut last, mut moved_at) = (0, engine.now());
+        let mut standstill = Standstill::new(engine.now());
         loop {
             let mut senders = std::mem::take(&mut self.senders);
             for (sender, next) in senders.iter_mut().zip(&mut next) {
@@ -172,13 +172,8 @@ impl Run<'_> {
             if sent >= self.plan.topics as u64 && waiting == 0 {
                 return Ok(());
             }
-            if sent + waiting != last {
-                (last, moved_at) = (sent + waiting, engine.now());
-            }
-            anyhow::ensure!(
-                engine.now() - moved_at < patience,
-                "publishing stands still"
-            );
+            let still = standstill.lasts(sent + waiting, engine.now());
+            anyhow::ensure!(still < PATIENCE, "publishing stands still");
             engine.poll(5_000_000, self)?;
         }
     }
@@ -189,13 +184,11 @@ impl Run<'_> {
             out.extend_from_slice(&packet::subscribe(&filter, 0));
         }
         engine.flush(self.plan.publishers, self);
-        let (mut last, mut moved_at) = (0, engine.now());
+        let mut standstill = Standstill::new(engine.now());
         while self.arrived < self.plan.topics as u64 {
             engine.poll(20_000_000, self)?;
             self.problems.none()?;
-            if self.arrived != last {
-                (last, moved_at) = (self.arrived, engine.now());
-            } else if engine.now() - moved_at > DRAIN.as_nanos() as u64 {
+            if standstill.lasts(self.arrived, engine.now()) > DRAIN {
                 break;
             }
         }

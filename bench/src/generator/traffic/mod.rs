@@ -10,6 +10,7 @@ use super::{
     engine::Engine,
     ledger::{Every, Group},
     sender::Sender,
+    standstill::Standstill,
 };
 use crate::{histogram::Histogram, packet::Template, report::Figures};
 
@@ -344,17 +345,14 @@ impl<'a> Run<'a> {
     /// Waits until everything under way has arrived, or stands still. Returns the seconds.
     fn drain(&mut self, engine: &mut Engine) -> anyhow::Result<f64> {
         let begin = engine.now();
-        let (mut last, mut moved_at) = (u64::MAX, begin);
+        let mut standstill = Standstill::new(begin);
         loop {
             self.pause(engine, Duration::from_millis(5))?;
             let unacknowledged = self.unacknowledged();
             let now = engine.now();
             let done = self.delivered() >= self.expected() && unacknowledged == 0;
             let state = self.delivered().wrapping_add(unacknowledged);
-            if state != last {
-                (last, moved_at) = (state, now);
-            }
-            let stands_still = now - moved_at > DRAIN.as_nanos() as u64;
+            let stands_still = standstill.lasts(state, now) > DRAIN;
             // Copies may come a little later.
             if (done && now - begin > 30_000_000) || stands_still {
                 return Ok((now - begin) as f64 / 1e9);
